@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The commands of the interface.
+
+use super::{create::NewVolume, message::describe, registry::REGISTRY};
+use crate::{
+    kapi::{
+        bdev::DevT,
+        genl::{genl_handlers, notify, Dump, Request},
+        sys::uapi::*,
+    },
+    model::{
+        attrs::Attrs,
+        name::Name,
+        refusal::{Errno, Refusal},
+        select::Selector,
+    },
+};
+use kernel::prelude::*;
+
+genl_handlers! {
+    pre {
+        stor_nl_admin_pre_doit => admin_only;
+    }
+    doit {
+        stor_nl_info_get_doit => info_get;
+        stor_nl_volume_new_doit => volume_new;
+        stor_nl_volume_del_doit => volume_del;
+        stor_nl_volume_get_doit => volume_get;
+    }
+    dumpit {
+        stor_nl_volume_get_dumpit => volume_dump;
+    }
+}
+
+fn admin_only(request: &Request<'_>) -> Result {
+    if request.is_privileged() {
+        return Ok(());
+    }
+    Err(request.refuse(&Refusal::plain(
+        Errno::Perm,
+        format_args!("CAP_SYS_ADMIN in the initial user namespace is needed"),
+    )))
+}
+
+fn info_get(request: &Request<'_>) -> Result {
+    request.check_shape(false)?;
+    request.reply(STOR_CMD_INFO_GET, |message| {
+        message.put_string(STOR_A_INFO_MODULE_VERSION, crate::VERSION.as_bytes())?;
+        message.put_u32(STOR_A_INFO_ABI_VERSION, STOR_ABI_VERSION)?;
+        message.put_u64(
+            STOR_A_INFO_FEATURES,
+            u64::from(stor_feature_STOR_FEATURE_VOLUME),
+        )
+    })
+}
+
+fn volume_new(request: &Request<'_>) -> Result {
+    request.check_shape(true)?;
+    let volume = NewVolume::parse(request.attrs())
+        .and_then(NewVolume::make)
+        .map_err(|refusal| request.refuse(&refusal))?;
+    request.reply(STOR_CMD_VOLUME_NEW, |message| describe(message, &volume))
+}
+
+fn volume_del(request: &Request<'_>) -> Result {
+    request.check_shape(true)?;
+    delete(request.attrs()).map_err(|refusal| request.refuse(&refusal))
+}
+
+fn volume_get(request: &Request<'_>) -> Result {
+    request.check_shape(true)?;
+    let volume = selector(request.attrs())
+        .and_then(|selector| REGISTRY.lock().find(&selector).cloned())
+        .map_err(|refusal| request.refuse(&refusal))?;
+    request.reply(STOR_CMD_VOLUME_GET, |message| describe(message, &volume))
+}
+
+fn volume_dump(dump: &mut Dump<'_>) -> Result {
+    dump.check_shape()?;
+    let from = *dump.cursor();
+    let registry = REGISTRY.lock();
+    dump.set_generation(registry.generation());
+    for volume in registry.visible_from(u32::try_from(from).unwrap_or(u32::MAX)) {
+        if !dump.entry(STOR_CMD_VOLUME_GET, |message| describe(message, volume)) {
+            break;
+        }
+        *dump.cursor() = volume.identity().index as c_ulong + 1;
+    }
+    Ok(())
+}
+
+fn selector(attrs: Attrs<'_>) -> Result<Selector, Refusal> {
+    Selector::exactly_one(
+        attrs
+            .get(STOR_A_VOLUME_NAME as u16)
+            .map(|attr| Name::new(attr.string()))
+            .transpose()?,
+        attrs
+            .get(STOR_A_VOLUME_UUID as u16)
+            .and_then(|attr| attr.payload.try_into().ok()),
+        attrs
+            .get(STOR_A_VOLUME_INDEX as u16)
+            .and_then(|attr| attr.u32()),
+    )
+}
+
+fn delete(attrs: Attrs<'_>) -> Result<(), Refusal> {
+    let selector = selector(attrs)?;
+    let volume = REGISTRY.lock().start_delete(&selector)?;
+    if volume.close().is_err() {
+        REGISTRY.lock().cancel_delete(&volume);
+        return Err(Refusal::plain(
+            Errno::Busy,
+            format_args!(
+                "stor{} of volume {} is open",
+                volume.identity().index,
+                volume.identity().name
+            ),
+        ));
+    }
+    volume.hide();
+    REGISTRY.lock().finish_delete(&volume);
+    notify(STOR_CMD_VOLUME_DEL_NTF, |message| {
+        describe(message, &volume)
+    });
+    Ok(())
+}
+
+/// A backing goes away: fails all volumes on it, and tells those who listen. May sleep.
+pub(super) fn lost_backing(dev: DevT, surprise: bool) {
+    let mut from = 0;
+    loop {
+        let Some(volume) = REGISTRY.lock().next_on(dev, from) else {
+            return;
+        };
+        if volume.fail(surprise) {
+            notify(STOR_CMD_VOLUME_FAIL_NTF, |message| {
+                describe(message, &volume)
+            });
+        }
+        from = volume.identity().index + 1;
+    }
+}

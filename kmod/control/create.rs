@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Makes a volume.
+
+use super::{commands::lost_backing, message::describe, registry::REGISTRY};
+use crate::{
+    front::Volume,
+    kapi::{
+        bdev::{self, Backing, DevT, Holder, OpenError},
+        genl::notify,
+        sys::uapi::*,
+    },
+    model::{
+        attrs::Attrs,
+        extent::{self, Extent},
+        name::Name,
+        refusal::{Errno, Field, Quoted, Refusal},
+        select::{check_index, check_uuid, Uuid},
+        units::Bytes,
+    },
+};
+use kernel::{error::code::*, error::Error, prelude::*, str::CString, sync::Arc};
+
+/// What the user asks for, each value checked by itself.
+pub(super) struct NewVolume {
+    name: Name,
+    uuid: Option<Uuid>,
+    index: Option<u32>,
+    backing: CString,
+    offset: Option<Bytes>,
+    length: Option<Bytes>,
+}
+
+impl NewVolume {
+    /// Reads the attributes of a request.
+    pub(super) fn parse(attrs: Attrs<'_>) -> Result<Self, Refusal> {
+        let missing =
+            |field| Refusal::field(Errno::Inval, field, format_args!("missing, it is needed"));
+        let name = attrs
+            .get(STOR_A_VOLUME_NAME as u16)
+            .ok_or_else(|| missing(Field::Name))?;
+        let name = Name::new(name.string())?;
+        let backing = attrs
+            .get(STOR_A_VOLUME_BACKING as u16)
+            .ok_or_else(|| missing(Field::Backing))?
+            .string();
+        if backing.is_empty() {
+            return Err(Refusal::field(
+                Errno::Inval,
+                Field::Backing,
+                format_args!("empty, the path of a block device is needed"),
+            ));
+        }
+        if backing.contains(&0) {
+            return Err(Refusal::field(
+                Errno::Inval,
+                Field::Backing,
+                format_args!("{} has a NUL in it", Quoted(backing)),
+            ));
+        }
+        let uuid = attrs
+            .get(STOR_A_VOLUME_UUID as u16)
+            .and_then(|attr| attr.payload.try_into().ok())
+            .map(check_uuid)
+            .transpose()?;
+        let index = attrs
+            .get(STOR_A_VOLUME_INDEX as u16)
+            .and_then(|attr| attr.u32())
+            .map(check_index)
+            .transpose()?;
+        let bytes = |kind: u32| attrs.get(kind as u16)?.u64().map(Bytes);
+        Ok(Self {
+            name,
+            uuid,
+            index,
+            backing: c_string(backing).map_err(|_| out_of_memory())?,
+            offset: bytes(STOR_A_VOLUME_OFFSET),
+            length: bytes(STOR_A_VOLUME_LENGTH),
+        })
+    }
+
+    /// Makes the volume and shows it to users.
+    pub(super) fn make(self) -> Result<Arc<Volume>, Refusal> {
+        let uuid = self.uuid.unwrap_or_else(crate::kapi::disk::random_uuid);
+        let place = REGISTRY.lock().reserve(self.name, uuid, self.index)?;
+        let backing = self.open()?;
+        let extent = Extent::place(
+            self.offset,
+            self.length,
+            &extent::Backing {
+                size: backing.size(),
+                block: backing.logical_block_size(),
+            },
+        )?;
+        place.claim(backing.dev(), extent)?;
+
+        let failed = |e: Error| {
+            Refusal::plain(
+                if e == ENOMEM {
+                    Errno::NoMem
+                } else if e == EBUSY || e == EEXIST {
+                    Errno::Busy
+                } else {
+                    Errno::NxIo
+                },
+                format_args!("the disk could not be made: error {}", e.to_errno()),
+            )
+        };
+        let volume =
+            Volume::new(place.identity(), self.backing, backing, extent).map_err(failed)?;
+        let volume = Arc::new(volume, GFP_KERNEL).map_err(|_| out_of_memory())?;
+        volume.show().map_err(failed)?;
+        place.publish(volume.clone());
+        notify(STOR_CMD_VOLUME_ADD_NTF, |m| describe(m, &volume));
+        // The backing may have gone before the volume was in the list, where it is looked for.
+        if volume.backing().size() == Bytes(0) {
+            lost_backing(volume.backing().dev(), true);
+        }
+        Ok(volume)
+    }
+
+    fn open(&self) -> Result<Backing, Refusal> {
+        let path = Quoted(self.backing.to_bytes());
+        let refuse =
+            |errno, why: core::fmt::Arguments<'_>| Refusal::field(errno, Field::Backing, why);
+        let dev = bdev::lookup(&self.backing).map_err(|e| {
+            if e == ENOENT || e == ENOTDIR {
+                refuse(Errno::NoEnt, format_args!("{path} does not exist"))
+            } else if e == ENOTBLK {
+                refuse(Errno::NotBlk, format_args!("{path} is not a block device"))
+            } else if e == EACCES || e == EPERM {
+                refuse(Errno::Acces, format_args!("{path} may not be accessed"))
+            } else if e == ENOMEM {
+                out_of_memory()
+            } else {
+                refuse(
+                    Errno::Inval,
+                    format_args!("{path} can not be looked up: error {}", e.to_errno()),
+                )
+            }
+        })?;
+        let backing = Backing::open::<Watch>(dev).map_err(|why| match why {
+            OpenError::Busy => refuse(
+                Errno::Busy,
+                format_args!("{path} is mounted or otherwise in use"),
+            ),
+            OpenError::ReadOnly => refuse(Errno::Acces, format_args!("{path} is read-only")),
+            OpenError::Gone => refuse(Errno::NxIo, format_args!("{path} has no device behind it")),
+            OpenError::Other(e) if e == ENOMEM => out_of_memory(),
+            OpenError::Other(e) if e == EACCES || e == EPERM => {
+                refuse(Errno::Acces, format_args!("{path} may not be accessed"))
+            }
+            OpenError::Other(e) => refuse(
+                Errno::NxIo,
+                format_args!("{path} can not be opened: error {}", e.to_errno()),
+            ),
+        })?;
+        if backing.is_zoned() {
+            return Err(refuse(
+                Errno::OpNotSupp,
+                format_args!("{path} is zoned, which stor can not do"),
+            ));
+        }
+        Ok(backing)
+    }
+}
+
+/// Whom the block layer tells when a backing goes away.
+struct Watch;
+
+impl Holder for Watch {
+    fn lost(dev: DevT, surprise: bool) {
+        lost_backing(dev, surprise);
+    }
+}
+
+fn c_string(bytes: &[u8]) -> Result<CString> {
+    let mut with_nul = KVec::with_capacity(bytes.len() + 1, GFP_KERNEL)?;
+    with_nul.extend_from_slice(bytes, GFP_KERNEL)?;
+    with_nul.push(0, GFP_KERNEL)?;
+    let string = CStr::from_bytes_with_nul(&with_nul).map_err(|_| EINVAL)?;
+    Ok(CString::try_from(string)?)
+}
+
+fn out_of_memory() -> Refusal {
+    Refusal::plain(Errno::NoMem, format_args!("out of memory"))
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a message tells of a volume.
+
+use crate::{
+    front::Volume,
+    kapi::{genl::Message, sys::uapi::*},
+};
+use kernel::{prelude::*, str::CString};
+
+/// Writes all attributes of a volume.
+pub(super) fn describe(message: &mut Message, volume: &Volume) -> Result {
+    let identity = volume.identity();
+    let extent = volume.extent();
+    let backing = volume.backing();
+    let state = if volume.is_failed() {
+        stor_volume_state_STOR_VOLUME_STATE_FAILED
+    } else {
+        stor_volume_state_STOR_VOLUME_STATE_LIVE
+    };
+    let disk = CString::try_from_fmt(fmt!("stor{}", identity.index))?;
+    message.put_string(STOR_A_VOLUME_NAME, identity.name.as_bytes())?;
+    message.put_bytes(STOR_A_VOLUME_UUID, &identity.uuid)?;
+    message.put_u32(STOR_A_VOLUME_INDEX, identity.index)?;
+    message.put_string(STOR_A_VOLUME_BACKING, volume.path().to_bytes())?;
+    message.put_u64(STOR_A_VOLUME_OFFSET, extent.start().0)?;
+    message.put_u64(STOR_A_VOLUME_LENGTH, extent.length().0)?;
+    message.put_u32(STOR_A_VOLUME_STATE, state)?;
+    message.put_string(STOR_A_VOLUME_DISK, disk.to_bytes())?;
+    message.put_u32(STOR_A_VOLUME_DEV_MAJOR, volume.dev().major())?;
+    message.put_u32(STOR_A_VOLUME_DEV_MINOR, volume.dev().minor())?;
+    message.put_string(STOR_A_VOLUME_BACKING_DISK, backing.name().as_bytes())?;
+    message.put_u32(STOR_A_VOLUME_BACKING_MAJOR, backing.dev().major())?;
+    message.put_u32(STOR_A_VOLUME_BACKING_MINOR, backing.dev().minor())?;
+    message.put_u32(
+        STOR_A_VOLUME_LOGICAL_BLOCK_SIZE,
+        volume.logical_block_size(),
+    )?;
+    message.put_u32(
+        STOR_A_VOLUME_PHYSICAL_BLOCK_SIZE,
+        volume.physical_block_size(),
+    )
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which volumes there are.
+//!
+//! # Locking
+//!
+//! [`REGISTRY`] protects the list and nothing else. It is a leaf: while it is held, no device is
+//! opened or closed, no disk is added or deleted, no I/O is waited for, and no other lock of stor
+//! or of the block layer is taken. What takes long is done between two short visits: a volume that
+//! is being made, or deleted, keeps its place in the list meanwhile, so that of two callers who
+//! want the same name one wins and the other is told.
+
+use crate::{
+    front::{Identity, Volume},
+    kapi::{bdev::DevT, global::global_mutex},
+    model::{
+        extent::Extent,
+        name::Name,
+        refusal::{Errno, Field, Refusal},
+        select::{lowest_free, Hyphenated, Selector, Uuid, INDEX_MAX},
+    },
+};
+use kernel::{prelude::*, sync::Arc};
+
+global_mutex! {
+    /// The volumes of this host.
+    pub(super) static REGISTRY: Registry = Registry::new();
+}
+
+enum State {
+    /// Being made; on its range once the backing is known.
+    Coming(Option<(DevT, Extent)>),
+    /// Visible to users.
+    Live(Arc<Volume>),
+    /// Being deleted.
+    Going(Arc<Volume>),
+}
+
+struct Entry {
+    identity: Identity,
+    state: State,
+}
+
+impl Entry {
+    fn place(&self) -> Option<(DevT, Extent)> {
+        match &self.state {
+            State::Coming(place) => *place,
+            State::Live(volume) | State::Going(volume) => {
+                Some((volume.backing().dev(), *volume.extent()))
+            }
+        }
+    }
+
+    fn volume(&self) -> Option<&Arc<Volume>> {
+        match &self.state {
+            State::Coming(_) => None,
+            State::Live(volume) | State::Going(volume) => Some(volume),
+        }
+    }
+}
+
+/// The volumes, in the order of their index.
+///
+/// # Invariants
+///
+/// Names, UUIDs and indexes are unique. Ranges on one device do not overlap. `generation` is not
+/// 0, and another one after each change that a dump can see.
+pub(super) struct Registry {
+    generation: u32,
+    entries: KVec<Entry>,
+}
+
+impl Registry {
+    const fn new() -> Self {
+        Self {
+            generation: 1,
+            entries: KVec::new(),
+        }
+    }
+
+    fn changed(&mut self) {
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+    }
+
+    fn position(&self, index: u32) -> Option<usize> {
+        self.entries
+            .binary_search_by_key(&index, |entry| entry.identity.index)
+            .ok()
+    }
+
+    fn entry(&mut self, index: u32) -> Option<&mut Entry> {
+        let at = self.position(index)?;
+        self.entries.get_mut(at)
+    }
+
+    /// Takes a name, a UUID and an index for a volume that is about to be made; without an index
+    /// it gets the lowest free one.
+    pub(super) fn reserve(
+        &mut self,
+        name: Name,
+        uuid: Uuid,
+        index: Option<u32>,
+    ) -> Result<Reservation, Refusal> {
+        let exists = |field, value: core::fmt::Arguments<'_>| {
+            Err(Refusal::field(
+                Errno::Exist,
+                field,
+                format_args!("{value} exists"),
+            ))
+        };
+        for Entry { identity, .. } in &self.entries {
+            if identity.name == name {
+                return exists(Field::Name, format_args!("volume {name}"));
+            }
+            if identity.uuid == uuid {
+                return exists(Field::Uuid, format_args!("volume {}", Hyphenated(&uuid)));
+            }
+            if Some(identity.index) == index {
+                return exists(Field::Index, format_args!("volume stor{}", identity.index));
+            }
+        }
+        let taken = self.entries.iter().map(|entry| entry.identity.index);
+        let Some(index) = index.or_else(|| lowest_free(taken)) else {
+            return Err(Refusal::field(
+                Errno::NoSpc,
+                Field::Index,
+                format_args!("all of 0 to {INDEX_MAX} are taken"),
+            ));
+        };
+        let identity = Identity { name, uuid, index };
+        let at = self
+            .entries
+            .partition_point(|entry| entry.identity.index < index);
+        let out_of_memory = || Refusal::plain(Errno::NoMem, format_args!("out of memory"));
+        self.entries
+            .reserve(1, GFP_KERNEL)
+            .map_err(|_| out_of_memory())?;
+        let state = State::Coming(None);
+        self.entries
+            .insert_within_capacity(at, Entry { identity, state })
+            .map_err(|_| out_of_memory())?;
+        Ok(Reservation { identity })
+    }
+
+    /// Whatever is asked for, if users can see it.
+    pub(super) fn find(&self, selector: &Selector) -> Result<&Arc<Volume>, Refusal> {
+        self.entries
+            .iter()
+            .find(|Entry { identity, .. }| {
+                selector.matches(&identity.name, &identity.uuid, identity.index)
+            })
+            .and_then(Entry::volume)
+            .ok_or_else(|| selector.not_found())
+    }
+
+    /// All that users can see, from an index on.
+    pub(super) fn visible_from(&self, index: u32) -> impl Iterator<Item = &Arc<Volume>> {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.identity.index >= index)
+            .filter_map(Entry::volume)
+    }
+
+    /// Another number after each change.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Marks a volume as being deleted, for one caller only.
+    pub(super) fn start_delete(&mut self, selector: &Selector) -> Result<Arc<Volume>, Refusal> {
+        let identity = *self.find(selector)?.identity();
+        let entry = self
+            .entry(identity.index)
+            .ok_or_else(|| selector.not_found())?;
+        match &entry.state {
+            State::Live(volume) => {
+                let volume = volume.clone();
+                entry.state = State::Going(volume.clone());
+                Ok(volume)
+            }
+            _ => Err(Refusal::plain(
+                Errno::Busy,
+                format_args!("volume {} is being deleted", identity.name),
+            )),
+        }
+    }
+
+    /// Takes [`Self::start_delete`] back.
+    pub(super) fn cancel_delete(&mut self, volume: &Arc<Volume>) {
+        if let Some(entry) = self.entry(volume.identity().index) {
+            entry.state = State::Live(volume.clone());
+        }
+    }
+
+    /// Forgets a volume whose disk is gone.
+    pub(super) fn finish_delete(&mut self, volume: &Arc<Volume>) {
+        self.remove(volume.identity().index);
+        self.changed();
+    }
+
+    fn remove(&mut self, index: u32) {
+        if let Some(at) = self.position(index) {
+            // The position was just found.
+            let _ = self.entries.remove(at);
+        }
+        if self.entries.is_empty() {
+            // Nothing drops a static: give the memory back before the module may go.
+            self.entries = KVec::new();
+        }
+    }
+
+    /// The first volume on a device that has not failed and has an index of at least `from`.
+    pub(super) fn next_on(&self, dev: DevT, from: u32) -> Option<Arc<Volume>> {
+        self.visible_from(from)
+            .find(|volume| volume.backing().dev() == dev)
+            .cloned()
+    }
+}
+
+/// A place in the list for a volume that is being made. Dropping it gives the place back.
+pub(super) struct Reservation {
+    identity: Identity,
+}
+
+impl Reservation {
+    /// What was reserved.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Takes a range of a device, unless another volume has some of it.
+    pub(super) fn claim(&self, dev: DevT, extent: Extent) -> Result<(), Refusal> {
+        let mut registry = REGISTRY.lock();
+        let clash = registry.entries.iter().find(|entry| {
+            entry
+                .place()
+                .is_some_and(|(other, range)| other == dev && range.overlaps(&extent))
+        });
+        if let Some(Entry { identity, .. }) = clash {
+            return Err(Refusal::field(
+                Errno::Busy,
+                Field::Offset,
+                format_args!("{} overlaps volume {}", extent.start(), identity.name),
+            ));
+        }
+        if let Some(entry) = registry.entry(self.identity.index) {
+            entry.state = State::Coming(Some((dev, extent)));
+        }
+        Ok(())
+    }
+
+    /// Shows the finished volume to users of the control plane.
+    pub(super) fn publish(self, volume: Arc<Volume>) {
+        let mut registry = REGISTRY.lock();
+        if let Some(entry) = registry.entry(self.identity.index) {
+            entry.state = State::Live(volume);
+        }
+        registry.changed();
+        drop(registry);
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        REGISTRY.lock().remove(self.identity.index);
+    }
+}

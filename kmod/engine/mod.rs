@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The stages of an I/O's way, and what they know.
+//!
+//! One stage exists so far: [`lower`], which sends a request to its backing. The edge to the front
+//! is [`Target`]: the front gives it requests, and asks it for its backing.
+
+mod lower;
+
+pub(crate) use lower::Target;

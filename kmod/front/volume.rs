@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A volume and its disk.
+
+use crate::{
+    engine::Target,
+    kapi::{
+        bdev::{Backing, DevT},
+        disk::{Disk, Operations, Params},
+        global::ModuleHold,
+        limits::StackedLimits,
+        request::{Request, Status},
+    },
+    model::{extent::Extent, name::Name, select::Uuid},
+};
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::atomic::{ordering::*, Atomic},
+};
+
+/// What a user knows a volume by; it never changes.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity {
+    /// Its name.
+    pub(crate) name: Name,
+    /// Its UUID.
+    pub(crate) uuid: Uuid,
+    /// The N of `/dev/storN`.
+    pub(crate) index: u32,
+}
+
+/// What serves the queues of a volume's disk.
+#[pin_data]
+struct Front {
+    /// The backing is gone. Set once.
+    failed: Atomic<bool>,
+    #[pin]
+    target: Target,
+}
+
+impl Operations for Front {
+    const MODULE: ThisModule = crate::THIS_MODULE;
+
+    #[inline]
+    fn queue<'a>(&'a self, rq: Request<'a>) -> Result<(), Status> {
+        if self.failed.load(Relaxed) {
+            return Err(Status::IOERR);
+        }
+        self.target.submit(rq)
+    }
+
+    fn backing(&self) -> &Backing {
+        self.target.backing()
+    }
+}
+
+/// A volume. As long as it exists the module stays loaded.
+pub(crate) struct Volume {
+    identity: Identity,
+    path: CString,
+    logical_block_size: u32,
+    physical_block_size: u32,
+    // Fields are dropped in this order: the module may go last.
+    disk: Disk<Front>,
+    _hold: ModuleHold,
+}
+
+impl Volume {
+    /// Makes a volume on `extent` of `backing`, which the user named `path`. Its disk is not
+    /// visible yet. May sleep.
+    pub(crate) fn new(
+        identity: Identity,
+        path: CString,
+        backing: Backing,
+        extent: Extent,
+    ) -> Result<Self> {
+        let hold = ModuleHold::new(&crate::THIS_MODULE)?;
+        let limits = StackedLimits::above(&backing, extent.start().to_sectors());
+        let logical_block_size = limits.logical_block_size();
+        let physical_block_size = limits.physical_block_size();
+        let max_segments = limits.max_segments();
+        let front = KBox::pin_init(
+            try_pin_init!(Front {
+                failed: Atomic::new(false),
+                target <- Target::new(backing, extent, max_segments),
+            }),
+            GFP_KERNEL,
+        )?;
+        let params = Params {
+            index: identity.index,
+            name: &identity.name,
+            uuid: &identity.uuid,
+            capacity: extent.length().to_sectors(),
+            limits,
+        };
+        Ok(Self {
+            identity,
+            path,
+            logical_block_size,
+            physical_block_size,
+            disk: Disk::new(params, front)?,
+            _hold: hold,
+        })
+    }
+
+    /// Shows the disk to users. Called once. Reads the partition table; sleeps.
+    pub(crate) fn show(&self) -> Result {
+        self.disk.add()
+    }
+
+    /// Shuts the disk to users, for good.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it is open, and then nothing has changed.
+    pub(crate) fn close(&self) -> Result {
+        self.disk.close()
+    }
+
+    /// Takes the disk away; to be called after [`Self::close`]. Waits for its I/O.
+    pub(crate) fn hide(&self) {
+        self.disk.remove();
+    }
+
+    /// Called when the backing goes away: from here on all I/O fails at once, and what stands on
+    /// the disk is told. True the first time. May sleep.
+    pub(crate) fn fail(&self, surprise: bool) -> bool {
+        let failed = &self.disk.ops().failed;
+        if failed.load(Relaxed) {
+            return false;
+        }
+        if !surprise {
+            // The backing still works: let a file system above write back first.
+            self.disk.mark_dead(false);
+        }
+        if failed.xchg(true, Full) {
+            return false;
+        }
+        if surprise {
+            self.disk.mark_dead(true);
+        }
+        true
+    }
+
+    /// Whether the backing is gone.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.disk.ops().failed.load(Relaxed)
+    }
+
+    /// What the user knows it by.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The path that the backing was named by.
+    pub(crate) fn path(&self) -> &CStr {
+        &self.path
+    }
+
+    /// Its backing.
+    pub(crate) fn backing(&self) -> &Backing {
+        self.disk.ops().target.backing()
+    }
+
+    /// Where on the backing it is.
+    pub(crate) fn extent(&self) -> &Extent {
+        self.disk.ops().target.extent()
+    }
+
+    /// Number of its disk.
+    pub(crate) fn dev(&self) -> DevT {
+        self.disk.dev()
+    }
+
+    /// Smallest unit of I/O, in bytes.
+    pub(crate) fn logical_block_size(&self) -> u32 {
+        self.logical_block_size
+    }
+
+    /// Smallest unit that is written without a read, in bytes.
+    pub(crate) fn physical_block_size(&self) -> u32 {
+        self.physical_block_size
+    }
+}

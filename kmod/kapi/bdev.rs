@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Block devices that are opened exclusively, as the backing of something.
+
+use super::sys::shim;
+use crate::model::units::Bytes;
+use core::{marker::PhantomData, ptr::NonNull};
+use kernel::{
+    bindings,
+    error::{code::*, from_err_ptr, to_result, Error},
+    prelude::*,
+};
+
+/// Number of a block device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DevT(bindings::dev_t);
+
+impl DevT {
+    /// Wraps a number that the kernel gave.
+    pub(super) fn new(raw: bindings::dev_t) -> Self {
+        Self(raw)
+    }
+
+    /// The major number.
+    pub(crate) fn major(self) -> u32 {
+        self.0 >> bindings::MINORBITS
+    }
+
+    /// The minor number.
+    pub(crate) fn minor(self) -> u32 {
+        self.0 & ((1 << bindings::MINORBITS) - 1)
+    }
+}
+
+/// Looks up the device that `path` names in the mount namespace of the caller. May sleep.
+///
+/// # Errors
+///
+/// `ENOTBLK` if it is not a block device, and those of a path lookup.
+pub(crate) fn lookup(path: &CStr) -> Result<DevT> {
+    let mut dev = 0;
+    // SAFETY: `path` is a NUL-terminated string and `dev` may be written to.
+    to_result(unsafe { bindings::lookup_bdev(path.as_char_ptr(), &mut dev) })?;
+    Ok(DevT(dev))
+}
+
+/// Who is told when a backing goes away.
+pub(crate) trait Holder: 'static {
+    /// The device is going away; `surprise` means that it is gone already, and that I/O to it can
+    /// only fail. Process context; may sleep. The device may have been closed by now.
+    fn lost(dev: DevT, surprise: bool);
+}
+
+/// Why a device can not be a backing.
+pub(crate) enum OpenError {
+    /// Somebody else has claimed it.
+    Busy,
+    /// It can not be written to.
+    ReadOnly,
+    /// There is no such device any more, or nothing behind its number.
+    Gone,
+    /// Anything else.
+    Other(Error),
+}
+
+/// A block device, opened exclusively for reading and writing.
+///
+/// Several may exist for one device: all of this module's opens share one holder, so that volumes
+/// can share a device; it is for the caller to keep their ranges apart.
+///
+/// # Invariants
+///
+/// `file` is an open file of a block device that was claimed with this module's holder, and this
+/// owns it. `bdev` is its device, valid as long as the file.
+pub(crate) struct Backing {
+    file: NonNull<bindings::file>,
+    bdev: NonNull<bindings::block_device>,
+}
+
+// SAFETY: The file and its device can be used from, and closed by, any thread.
+unsafe impl Send for Backing {}
+// SAFETY: All that a shared reference allows only reads fields that the block layer lets anybody
+// read while the device is open.
+unsafe impl Sync for Backing {}
+
+struct HolderOps<H>(PhantomData<H>);
+
+impl<H: Holder> HolderOps<H> {
+    const TABLE: bindings::blk_holder_ops = bindings::blk_holder_ops {
+        mark_dead: Some(Self::mark_dead),
+        sync: None,
+        freeze: None,
+        thaw: None,
+    };
+
+    /// # Safety
+    ///
+    /// Called by the block layer only: with a valid `bdev`, whose `bd_holder_lock` is held and is
+    /// given up here.
+    unsafe extern "C" fn mark_dead(bdev: *mut bindings::block_device, surprise: bool) {
+        // SAFETY: `bdev` is valid by the contract of this callback.
+        let dev = DevT(unsafe { shim::stor_shim_bdev_dev(bdev) });
+        // Give up the lock first: what follows may walk up to a file system on our disk, which
+        // takes its own devices' locks of the same class.
+        // SAFETY: The lock is held by the contract of this callback, and ours to give up.
+        unsafe { shim::stor_shim_bd_holder_unlock(bdev) };
+        H::lost(dev, surprise);
+    }
+}
+
+/// The one holder of all devices that this module opens. Its address is what counts; the block
+/// layer never looks behind it.
+static HOLDER: u8 = 0;
+
+impl Backing {
+    /// Opens a device. May sleep.
+    ///
+    /// There must be only one `H` in a module: the block layer insists that a holder always comes
+    /// with the same operations.
+    pub(crate) fn open<H: Holder>(dev: DevT) -> Result<Self, OpenError> {
+        let holder = (&raw const HOLDER).cast_mut().cast::<c_void>();
+        // SAFETY: The holder and its operations are valid as long as the module, which outlives
+        // all its open files.
+        let file = unsafe { shim::stor_shim_bdev_open(dev.0, holder, &HolderOps::<H>::TABLE) };
+        let file = match from_err_ptr(file) {
+            Ok(file) => file,
+            Err(e) if e == EBUSY => return Err(OpenError::Busy),
+            Err(e) if e == EROFS => return Err(OpenError::ReadOnly),
+            Err(e) if e == ENXIO || e == ENODEV || e == ENOMEDIUM => return Err(OpenError::Gone),
+            Err(e) => return Err(OpenError::Other(e)),
+        };
+        let file = NonNull::new(file).ok_or(OpenError::Gone)?;
+        // SAFETY: `file` is an open file of a block device.
+        let bdev = unsafe { bindings::file_bdev(file.as_ptr()) };
+        let Some(bdev) = NonNull::new(bdev) else {
+            // SAFETY: We own the file that was just opened.
+            unsafe { bindings::bdev_fput(file.as_ptr()) };
+            return Err(OpenError::Gone);
+        };
+        // INVARIANT: The file was opened above, and is owned from here on.
+        let backing = Self { file, bdev };
+        // SAFETY: The device is open.
+        if unsafe { shim::stor_shim_bdev_read_only(backing.as_ptr()) } {
+            return Err(OpenError::ReadOnly);
+        }
+        Ok(backing)
+    }
+
+    /// The device, valid as long as `self`.
+    pub(super) fn as_ptr(&self) -> *mut bindings::block_device {
+        self.bdev.as_ptr()
+    }
+
+    /// Its number.
+    pub(crate) fn dev(&self) -> DevT {
+        // SAFETY: The device is open by the type invariant.
+        DevT(unsafe { shim::stor_shim_bdev_dev(self.as_ptr()) })
+    }
+
+    /// Its size; 0 once it is gone.
+    pub(crate) fn size(&self) -> Bytes {
+        // SAFETY: The device is open by the type invariant.
+        let bytes = unsafe { shim::stor_shim_bdev_nr_bytes(self.as_ptr()) };
+        Bytes(u64::try_from(bytes).unwrap_or(0))
+    }
+
+    /// Its logical block size in bytes.
+    pub(crate) fn logical_block_size(&self) -> u32 {
+        // SAFETY: The device is open by the type invariant.
+        unsafe { shim::stor_shim_bdev_logical_block_size(self.as_ptr()) }
+    }
+
+    /// Whether it has zones that must be written in order.
+    pub(crate) fn is_zoned(&self) -> bool {
+        // SAFETY: The device is open by the type invariant.
+        unsafe { shim::stor_shim_bdev_is_zoned(self.as_ptr()) }
+    }
+
+    /// The kernel's name of it.
+    pub(crate) fn name(&self) -> DevName {
+        let mut name = DevName([0; DevName::SIZE]);
+        // SAFETY: The device is open by the type invariant, and the buffer has the size given.
+        unsafe {
+            shim::stor_shim_bdev_name(self.as_ptr(), name.0.as_mut_ptr().cast(), DevName::SIZE)
+        };
+        name
+    }
+}
+
+impl Drop for Backing {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the file is ours. This gives up the claim at once, even if
+        // the last reference to the file goes later.
+        unsafe { bindings::bdev_fput(self.file.as_ptr()) };
+    }
+}
+
+/// The kernel's name of a device, as in `nvme0n1p2`.
+pub(crate) struct DevName([u8; Self::SIZE]);
+
+impl DevName {
+    const SIZE: usize = 48;
+
+    /// The name without its NUL.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.split(|&c| c == 0).next().unwrap_or(&[])
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Queue limits, stacked by the kernel's own rules.
+
+use super::{bdev::Backing, sys::shim};
+use crate::model::units::Sectors;
+use kernel::{bindings, prelude::*};
+
+/// Entries that the table of a lower bio may have (`BIO_MAX_VECS`).
+const MAX_SEGMENTS: u16 = 256;
+
+/// The limits of a queue above one backing.
+pub(crate) struct StackedLimits(bindings::queue_limits);
+
+impl StackedLimits {
+    /// Stacks the limits of a range that starts `start` sectors into `backing`.
+    ///
+    /// Two limits differ from the backing's. One lower bio carries one request, so a request has
+    /// at most [`MAX_SEGMENTS`] segments and a discard only one range.
+    pub(crate) fn above(backing: &Backing, start: Sectors) -> Self {
+        let mut limits = bindings::queue_limits::default();
+        // SAFETY: `limits` may be written to.
+        unsafe { bindings::blk_set_stacking_limits(&mut limits) };
+        limits.max_segments = MAX_SEGMENTS;
+        limits.max_discard_segments = 1;
+        // SAFETY: `limits` is initialised, the device is open, and the prefix is a string.
+        unsafe {
+            bindings::queue_limits_stack_bdev(
+                &mut limits,
+                backing.as_ptr(),
+                start.0,
+                c"stor".as_char_ptr(),
+            )
+        };
+        Self(limits)
+    }
+
+    /// Smallest unit of I/O in bytes.
+    pub(crate) fn logical_block_size(&self) -> u32 {
+        self.0.logical_block_size
+    }
+
+    /// Smallest unit in bytes that is written without a read.
+    pub(crate) fn physical_block_size(&self) -> u32 {
+        self.0.physical_block_size
+    }
+
+    /// Largest number of segments of one request.
+    pub(crate) fn max_segments(&self) -> u16 {
+        self.0.max_segments
+    }
+
+    pub(super) fn as_mut_ptr(&mut self) -> *mut bindings::queue_limits {
+        &mut self.0
+    }
+}
+
+/// CPUs that are online now.
+pub(super) fn online_cpus() -> u32 {
+    // SAFETY: Reads a counter.
+    unsafe { shim::stor_shim_num_online_cpus() }
+}

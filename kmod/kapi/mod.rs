@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe wrappers for what the `kernel` crate lacks.
+//!
+//! This is where `unsafe` lives. What is here knows the kernel and [`super::model`]'s units, and
+//! nothing of volumes or of the interface's commands.
+
+pub(crate) mod bdev;
+pub(crate) mod disk;
+pub(crate) mod genl;
+pub(crate) mod global;
+pub(crate) mod limits;
+pub(crate) mod request;
+pub(crate) mod sys;

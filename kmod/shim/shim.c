@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The kernel's inline functions and macros as functions that Rust can call.
+ * Each says of itself in which context it may run; the default is process
+ * context.
+ */
+#include <linux/bio.h>
+#include <linux/mempool.h>
+#include <linux/sysfs.h>
+
+#include "shim.h"
+
+static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	struct stor_identity *id = dev_to_disk(dev)->private_data;
+
+	return sysfs_emit(buf, "%s\n", id->serial);
+}
+static DEVICE_ATTR_RO(serial);
+
+static ssize_t uuid_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	struct stor_identity *id = dev_to_disk(dev)->private_data;
+
+	return sysfs_emit(buf, "%s\n", id->uuid);
+}
+static DEVICE_ATTR_RO(uuid);
+
+static struct attribute *stor_disk_attrs[] = {
+	&dev_attr_serial.attr,
+	&dev_attr_uuid.attr,
+	NULL
+};
+
+static const struct attribute_group stor_disk_group = {
+	.attrs = stor_disk_attrs,
+};
+
+const struct attribute_group *stor_shim_disk_groups[] = {
+	&stor_disk_group,
+	NULL
+};
+
+unsigned int stor_shim_num_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+/**
+ * stor_shim_bdev_open - open a device exclusively for reading and writing
+ * @dev: its number
+ * @holder: who claims it
+ * @hops: what to call when the device goes away
+ *
+ * Return: the open file or an ERR_PTR().
+ */
+struct file *stor_shim_bdev_open(dev_t dev, void *holder,
+				 const struct blk_holder_ops *hops)
+{
+	return bdev_file_open_by_dev(dev, BLK_OPEN_READ | BLK_OPEN_WRITE,
+				     holder, hops);
+}
+
+bool stor_shim_bdev_read_only(struct block_device *bdev)
+{
+	return bdev_read_only(bdev);
+}
+
+bool stor_shim_bdev_is_zoned(struct block_device *bdev)
+{
+	return bdev_is_zoned(bdev);
+}
+
+loff_t stor_shim_bdev_nr_bytes(struct block_device *bdev)
+{
+	return bdev_nr_bytes(bdev);
+}
+
+dev_t stor_shim_bdev_dev(struct block_device *bdev)
+{
+	return bdev->bd_dev;
+}
+
+unsigned int stor_shim_bdev_logical_block_size(struct block_device *bdev)
+{
+	return bdev_logical_block_size(bdev);
+}
+
+/**
+ * stor_shim_bdev_name - write the kernel's name of a device, as in nvme0n1p2
+ * @bdev: the device
+ * @buf: where to
+ * @len: its size; the name is cut off if it is longer
+ */
+void stor_shim_bdev_name(struct block_device *bdev, char *buf, size_t len)
+{
+	scnprintf(buf, len, "%pg", bdev);
+}
+
+/**
+ * stor_shim_bd_holder_unlock - give up the lock that mark_dead() is called with
+ * @bdev: the device that mark_dead() was called for
+ */
+void stor_shim_bd_holder_unlock(struct block_device *bdev)
+	__releases(&bdev->bd_holder_lock)
+{
+	mutex_unlock(&bdev->bd_holder_lock);
+}
+
+/**
+ * stor_shim_disk_claim_closed - shut a disk to openers unless somebody has it open
+ * @disk: the disk
+ * @close: called with @arg while nobody can open the disk; makes open() fail
+ * @arg: for @close
+ *
+ * Return: false if the disk, or a partition of it, is open.
+ */
+bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
+				 void *arg)
+{
+	bool closed;
+
+	mutex_lock(&disk->open_mutex);
+	closed = !disk_openers(disk);
+	if (closed)
+		close(arg);
+	mutex_unlock(&disk->open_mutex);
+	return closed;
+}
+
+dev_t stor_shim_disk_devt(struct gendisk *disk)
+{
+	return disk_devt(disk);
+}
+
+/**
+ * stor_shim_rq_bvecs - collect the data of all bios of a request
+ * @rq: the request; it has data
+ * @table: where to
+ * @max: room in @table
+ *
+ * Context: any.
+ * Return: the number of entries, or 0 if @max is too small.
+ */
+unsigned int stor_shim_rq_bvecs(struct request *rq, struct bio_vec *table,
+				unsigned int max)
+{
+	struct req_iterator iter;
+	struct bio_vec bv;
+	unsigned int n = 0;
+
+	rq_for_each_bvec(bv, rq, iter) {
+		if (n == max)
+			return 0;
+		table[n++] = bv;
+	}
+	return n;
+}
+
+/**
+ * stor_shim_bvec_pool_init - make a pool of tables for merged requests
+ * @pool: the pool
+ * @nr_bvecs: entries in each table
+ *
+ * One reserved table is enough: whoever holds it is on its way through the
+ * lower device, and gives it back without asking this pool for anything.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int stor_shim_bvec_pool_init(struct mempool *pool, unsigned int nr_bvecs)
+{
+	return mempool_init_kmalloc_pool(pool, 1,
+					 nr_bvecs * sizeof(struct bio_vec));
+}
+
+/**
+ * stor_shim_mempool_alloc_nowait - take an element without waiting
+ * @pool: the pool
+ *
+ * Context: any.
+ * Return: the element, or NULL if the reserve is in use too.
+ */
+void *stor_shim_mempool_alloc_nowait(struct mempool *pool)
+{
+	return mempool_alloc(pool, GFP_NOWAIT);
+}
+
+bool stor_shim_genl_privileged(struct sk_buff *skb)
+{
+	return netlink_capable(skb, CAP_SYS_ADMIN);
+}
+
+/**
+ * stor_shim_genl_attrs - the attributes of a request
+ * @nlh: the request, whose headers the core has checked
+ * @len: set to their length in bytes
+ *
+ * Return: the first attribute; not to be looked at if @len is 0.
+ */
+const void *stor_shim_genl_attrs(const struct nlmsghdr *nlh, size_t *len)
+{
+	*len = max(nlmsg_attrlen(nlh, GENL_HDRLEN), 0);
+	return nlmsg_attrdata(nlh, GENL_HDRLEN);
+}
+
+struct sk_buff *stor_shim_genl_reply_new(struct genl_info *info, u8 cmd,
+					 void **hdr)
+{
+	struct sk_buff *skb = genlmsg_new(GENLMSG_DEFAULT_SIZE + PATH_MAX,
+					  GFP_KERNEL);
+
+	if (!skb)
+		return NULL;
+	*hdr = genlmsg_put_reply(skb, info, &stor_nl_family, 0, cmd);
+	return skb;
+}
+
+int stor_shim_genl_reply(struct sk_buff *skb, struct genl_info *info)
+{
+	return genlmsg_reply(skb, info);
+}
+
+/**
+ * stor_shim_genl_ntf_new - begin an event
+ * @cmd: the notification
+ * @hdr: set to its header, NULL if there is no room
+ *
+ * A backing may go away while memory is scarce and I/O is what would free it,
+ * so the allocation starts none.
+ *
+ * Return: the message, or NULL.
+ */
+struct sk_buff *stor_shim_genl_ntf_new(u8 cmd, void **hdr)
+{
+	struct sk_buff *skb = genlmsg_new(GENLMSG_DEFAULT_SIZE + PATH_MAX,
+					  GFP_NOIO);
+
+	if (!skb)
+		return NULL;
+	*hdr = genlmsg_put(skb, 0, 0, &stor_nl_family, 0, cmd);
+	return skb;
+}
+
+void stor_shim_genl_ntf(struct sk_buff *skb)
+{
+	/* -ESRCH, nobody listens, is no error. */
+	genlmsg_multicast(&stor_nl_family, skb, 0, STOR_NLGRP_MONITOR, GFP_NOIO);
+}
+
+void *stor_shim_genl_dump_put(struct sk_buff *skb, struct netlink_callback *cb,
+			      u8 cmd)
+{
+	void *hdr = genlmsg_put(skb, NETLINK_CB(cb->skb).portid,
+				cb->nlh->nlmsg_seq, &stor_nl_family,
+				NLM_F_MULTI, cmd);
+
+	if (hdr)
+		genl_dump_check_consistent(cb, hdr);
+	return hdr;
+}
+
+unsigned long *stor_shim_genl_dump_cursor(struct netlink_callback *cb)
+{
+	return (unsigned long *)cb->ctx;
+}

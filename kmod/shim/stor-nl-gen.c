@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause)
+/* Do not edit directly, auto-generated from: */
+/*	uapi/stor.yaml */
+/* YNL-GEN kernel source */
+/* To regenerate run: tools/net/ynl/ynl-regen.sh */
+
+#include <net/netlink.h>
+#include <net/genetlink.h>
+
+#include "stor-nl-gen.h"
+
+#include <uapi/stor.h>
+
+/* STOR_CMD_VOLUME_NEW - do */
+static const struct nla_policy stor_volume_new_nl_policy[STOR_A_VOLUME_LENGTH + 1] = {
+	[STOR_A_VOLUME_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
+	[STOR_A_VOLUME_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
+	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
+	[STOR_A_VOLUME_BACKING] = { .type = NLA_NUL_STRING, .len = 1023, },
+	[STOR_A_VOLUME_OFFSET] = { .type = NLA_U64, },
+	[STOR_A_VOLUME_LENGTH] = { .type = NLA_U64, },
+};
+
+/* STOR_CMD_VOLUME_DEL - do */
+static const struct nla_policy stor_volume_del_nl_policy[STOR_A_VOLUME_INDEX + 1] = {
+	[STOR_A_VOLUME_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
+	[STOR_A_VOLUME_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
+	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
+};
+
+/* STOR_CMD_VOLUME_GET - do */
+static const struct nla_policy stor_volume_get_nl_policy[STOR_A_VOLUME_INDEX + 1] = {
+	[STOR_A_VOLUME_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
+	[STOR_A_VOLUME_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
+	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
+};
+
+/* Ops table for stor */
+static const struct genl_split_ops stor_nl_ops[] = {
+	{
+		.cmd	= STOR_CMD_INFO_GET,
+		.doit	= stor_nl_info_get_doit,
+		.flags	= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= STOR_CMD_VOLUME_NEW,
+		.pre_doit	= stor_nl_admin_pre_doit,
+		.doit		= stor_nl_volume_new_doit,
+		.policy		= stor_volume_new_nl_policy,
+		.maxattr	= STOR_A_VOLUME_LENGTH,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= STOR_CMD_VOLUME_DEL,
+		.pre_doit	= stor_nl_admin_pre_doit,
+		.doit		= stor_nl_volume_del_doit,
+		.policy		= stor_volume_del_nl_policy,
+		.maxattr	= STOR_A_VOLUME_INDEX,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= STOR_CMD_VOLUME_GET,
+		.doit		= stor_nl_volume_get_doit,
+		.policy		= stor_volume_get_nl_policy,
+		.maxattr	= STOR_A_VOLUME_INDEX,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd	= STOR_CMD_VOLUME_GET,
+		.dumpit	= stor_nl_volume_get_dumpit,
+		.flags	= GENL_CMD_CAP_DUMP,
+	},
+};
+
+static const struct genl_multicast_group stor_nl_mcgrps[] = {
+	[STOR_NLGRP_MONITOR] = { "monitor", },
+};
+
+struct genl_family stor_nl_family __ro_after_init = {
+	.name		= STOR_FAMILY_NAME,
+	.version	= STOR_FAMILY_VERSION,
+	.netnsok	= true,
+	.parallel_ops	= true,
+	.module		= THIS_MODULE,
+	.split_ops	= stor_nl_ops,
+	.n_split_ops	= ARRAY_SIZE(stor_nl_ops),
+	.mcgrps		= stor_nl_mcgrps,
+	.n_mcgrps	= ARRAY_SIZE(stor_nl_mcgrps),
+};

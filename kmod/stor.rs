@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! stor: a stacking block driver for the disks of virtual machines.
+//!
+//! What exists, and in which order it starts and stops. Who may know whom:
+//! `control` → `front` → `engine` → `model`; all of them may use `kapi`; `model` uses nothing.
+
+mod control;
+mod engine;
+mod front;
+mod kapi;
+// `pub` there is for the crate that the host compiles of the same files.
+#[allow(unreachable_pub)]
+#[path = "model/mod.rs"]
+mod model;
+
+use kernel::prelude::*;
+
+/// Version of the module.
+const VERSION: &str = "0.1.0";
+
+/// This module, for those who must keep it loaded.
+const THIS_MODULE: ThisModule = <Stor as kernel::ModuleMetadata>::THIS_MODULE;
+
+module! {
+    type: Stor,
+    name: "stor",
+    authors: ["The stor developers"],
+    description: "Stacking block driver for the disks of virtual machines",
+    license: "GPL",
+}
+
+/// The loaded module. The control plane is all there is at first; volumes come through it, and
+/// each holds a reference to the module, so that none is left when this is dropped.
+struct Stor {
+    _control: control::Control,
+}
+
+impl kernel::Module for Stor {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let control = control::Control::new()?;
+        pr_info!("version {VERSION}\n");
+        Ok(Self { _control: control })
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The generic netlink family of stor, seen from user space.
+//!
+//! [`wire`] turns requests into bytes and bytes into replies: pure functions, no system calls.
+//! [`Client`] and [`Monitor`] carry these bytes over a socket. The numbers behind both come from
+//! `uapi/stor.h` through [`uapi`].
+
+#![deny(unsafe_code)]
+
+pub mod client;
+mod errno;
+mod error;
+mod text;
+mod types;
+pub mod uapi;
+mod uuid;
+pub mod wire;
+
+pub use client::{Client, Monitor, Notice, VolumeList};
+pub use errno::errno_name;
+pub use error::{Error, Refusal};
+pub use text::Text;
+pub use types::{Event, EventKind, Info, NewVolume, Selector, Volume, VolumeState};
+pub use uuid::{ParseUuidError, Uuid};

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What requests and replies say, without how it is encoded.
+
+use std::fmt;
+
+use crate::text::Text;
+use crate::uapi;
+use crate::uuid::Uuid;
+
+/// A volume as the module describes it.
+///
+/// Every attribute may be missing: a module of another version need not send what this one does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// Name, unique on the host.
+    pub name: Option<Text>,
+    /// UUID, unique on the host.
+    pub uuid: Option<Uuid>,
+    /// The N of `/dev/storN`.
+    pub index: Option<u32>,
+    /// Path of the backing as it was given.
+    pub backing: Option<Text>,
+    /// First byte on the backing.
+    pub offset: Option<u64>,
+    /// Size in bytes.
+    pub length: Option<u64>,
+    /// State.
+    pub state: Option<VolumeState>,
+    /// Name of the disk below `/dev`.
+    pub disk: Option<Text>,
+    /// Major number of the disk.
+    pub dev_major: Option<u32>,
+    /// Minor number of the disk.
+    pub dev_minor: Option<u32>,
+    /// The kernel's name of the backing.
+    pub backing_disk: Option<Text>,
+    /// Major number of the backing.
+    pub backing_major: Option<u32>,
+    /// Minor number of the backing.
+    pub backing_minor: Option<u32>,
+    /// Smallest unit of I/O in bytes.
+    pub logical_block_size: Option<u32>,
+    /// Smallest unit that is written without a read, in bytes.
+    pub physical_block_size: Option<u32>,
+}
+
+/// State of a volume. Displays as the specification's name, or `state-N` for one it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeState(pub u32);
+
+impl fmt::Display for VolumeState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match uapi::name_of(uapi::VOLUME_STATES, u64::from(self.0)) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "state-{}", self.0),
+        }
+    }
+}
+
+/// What the module is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// Version of the module.
+    pub module_version: Option<Text>,
+    /// Version of the netlink interface.
+    pub abi_version: Option<u32>,
+    /// Mask of features.
+    pub features: Option<u64>,
+}
+
+impl Info {
+    /// Names of the features, lowest bit first; `bit-N` for one the specification lacks.
+    pub fn feature_names(&self) -> Vec<String> {
+        let mask = self.features.unwrap_or(0);
+        (0..u64::BITS)
+            .filter(|bit| mask & (1 << bit) != 0)
+            .map(|bit| match uapi::name_of(uapi::FEATURES, 1 << bit) {
+                Some(name) => name.to_owned(),
+                None => format!("bit-{bit}"),
+            })
+            .collect()
+    }
+}
+
+/// A volume to be made. What is `None` is left to the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewVolume {
+    /// Name, unique on the host.
+    pub name: String,
+    /// Path of the backing, any bytes but NUL.
+    pub backing: Vec<u8>,
+    /// First byte on the backing.
+    pub offset: Option<u64>,
+    /// Size in bytes.
+    pub length: Option<u64>,
+    /// The N of `/dev/storN`.
+    pub index: Option<u32>,
+    /// UUID.
+    pub uuid: Option<Uuid>,
+}
+
+/// Names one volume. Displays as in `vm1`, `with index 3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// By its name.
+    Name(String),
+    /// By its UUID.
+    Uuid(Uuid),
+    /// By the N of `/dev/storN`.
+    Index(u32),
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "{}", Text::from(name.as_str()).escape()),
+            Self::Uuid(uuid) => write!(f, "with UUID {uuid}"),
+            Self::Index(index) => write!(f, "with index {index}"),
+        }
+    }
+}
+
+/// Something that happened to a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// The volume as it was then.
+    pub volume: Volume,
+}
+
+/// What happened. Displays as in `volume-add`, or `event-N` for one the specification lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventKind(pub u8);
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match uapi::name_of(uapi::COMMANDS, u64::from(self.0)) {
+            Some(name) => f.write_str(name.strip_suffix("-ntf").unwrap_or(name)),
+            None => write!(f, "event-{}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    #[test]
+    fn what_the_specification_lacks_has_a_name_too() {
+        assert_eq!(VolumeState(0).to_string(), "live");
+        assert_eq!(VolumeState(77).to_string(), "state-77");
+        assert_eq!(EventKind(5).to_string(), "volume-add");
+        assert_eq!(EventKind(7).to_string(), "volume-fail");
+        assert_eq!(EventKind(200).to_string(), "event-200");
+        let info = Info {
+            features: Some(1 | (1 << 5) | (1 << 63)),
+            ..Info::default()
+        };
+        assert_eq!(info.feature_names(), ["volume", "bit-5", "bit-63"]);
+    }
+
+    #[test]
+    fn selectors_read_well() {
+        assert_eq!(Selector::Name("vm1\x1b".into()).to_string(), "vm1\\u{1b}");
+        assert_eq!(Selector::Index(3).to_string(), "with index 3");
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What follows the options in help texts and man pages.
+//!
+//! A line without indentation that ends in a colon begins a section.
+
+/// Sections of every man page.
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  success
+  1  refused by the module, or failed
+  2  wrong usage
+  3  the stor module is not loaded, or cannot be seen from this network namespace";
+
+const OUTPUT: &str = "\
+Output:
+  Standard output carries only data. On a terminal it is laid out for people;
+  in a pipe or file it has neither headers nor decoration, one record per line,
+  fields separated by tabs, and sizes in bytes. With --json it is JSON.
+
+  Errors and warnings go to standard error, each prefixed with \"storadm: \". When
+  the module refuses a request, what it says is what is printed, followed by the
+  name of the error number. With --json an error is a document of its own:
+  {\"schema_version\":1,\"error\":{\"message\":...,\"errno\":...,\"attribute\":...}}
+
+  Text that came from the kernel, such as a backing's path, is escaped where a
+  character is not printable: \\n, \\u{1b}; a byte that is not UTF-8 becomes \\xff, a
+  backslash \\\\. In JSON unprintable characters are \\uXXXX, and bytes that are not
+  UTF-8 become U+FFFD.
+
+  A reader that closes the pipe early ends the tool quietly with status 0.";
+
+/// Section about the exit status.
+pub fn exit_status() -> &'static str {
+    EXIT_STATUS
+}
+
+/// Section about what is printed.
+pub fn output() -> &'static str {
+    OUTPUT
+}
+
+pub(super) const MAIN: &str = "\
+Examples:
+  storadm info
+  storadm volume create vm1 --backing /dev/nvme0n1 --length 10G
+  storadm volume list
+  storadm volume delete vm1
+
+Exit status: 0 success, 1 refused or failed, 2 wrong usage, 3 module not loaded.
+See --help or storadm(8) for more.";
+
+pub(super) fn main_long() -> String {
+    format!(
+        "\
+Examples:
+  storadm info
+  storadm volume create vm1 --backing /dev/nvme0n1 --length 10G
+  storadm volume list
+  storadm volume delete vm1
+
+Sizes:
+  A whole number and a unit: K, M, G, T, P, E and KiB, MiB, ... are powers of 1024;
+  KB, MB, ... are powers of 1000; s is a sector of 512 bytes; without a unit the
+  number counts bytes. Case does not matter.
+
+{OUTPUT}
+
+{EXIT_STATUS}"
+    )
+}
+
+pub(super) const VOLUME: &str = "\
+Examples:
+  storadm volume create vm1 --backing /dev/nvme0n1 --length 10G
+  storadm volume show vm1
+  storadm volume delete vm1";
+
+pub(super) const CREATE: &str = "\
+Sizes:
+  10G and 10GiB are 10 * 1024^3 bytes, 10GB is 10 * 1000^3, 2048s is 2048 sectors of
+  512 bytes, 4096 is 4096 bytes.
+
+Examples:
+  storadm volume create vm1 --backing /dev/nvme0n1
+  storadm volume create vm2 --backing /dev/nvme0n1 --offset 10G --length 512MiB
+  storadm volume create vm3 --backing /dev/disk/by-id/nvme-x --offset 2048s --index 7
+  disk=$(storadm volume create vm4 --backing /dev/nvme0n1 --offset 20G --length 1G)";
+
+pub(super) const DELETE: &str = "\
+Examples:
+  storadm volume delete vm1
+  storadm volume delete --index 7
+  storadm volume delete --uuid 4f1c2d3e-5a6b-4c7d-8e9f-0a1b2c3d4e5f";
+
+pub(super) const LIST: &str = "\
+Examples:
+  storadm volume list
+  storadm volume list | cut -f 1
+  storadm volume list --json | jq -r '.volumes[] | select(.state != \"live\") | .name'";
+
+pub(super) const SHOW: &str = "\
+Examples:
+  storadm volume show vm1
+  storadm volume show --index 0 --json
+  storadm volume show vm1 | awk -F '\\t' '$1 == \"length\" { print $2 }'";
+
+pub(super) const MONITOR: &str = "\
+Examples:
+  storadm monitor
+  storadm monitor --initial --json | jq -c '[.event, .volume.name]'";
+
+pub(super) const INFO: &str = "\
+Examples:
+  storadm info
+  storadm info --json | jq -e '.info.features | index(\"volume\")'";

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line: one definition for the parser, the help, the man pages and the completions.
+
+mod help;
+mod volume;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+pub use help::{exit_status, output};
+pub use volume::{CreateArgs, ListArgs, SelectorArgs, ShowArgs, VolumeCommand};
+
+/// Administer stor volumes: the disks that the stor driver gives to virtual machines
+#[derive(Debug, Parser)]
+#[command(
+    name = "storadm",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    after_help = help::MAIN,
+    after_long_help = help::main_long()
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Common {
+    /// Write JSON documents; errors become JSON on standard error
+    ///
+    /// Every document carries "schema_version". Sizes are exact numbers of bytes.
+    #[arg(long, global = true, display_order = 100)]
+    pub json: bool,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create, delete and show volumes
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        disable_help_subcommand = true,
+        after_help = help::VOLUME
+    )]
+    Volume(VolumeCommand),
+    /// Print what happens to volumes as it happens
+    ///
+    /// Prints one line for each event: the time in UTC, the event, and the volume. Events are
+    /// volume-add, volume-del and volume-fail (the backing went away); "lost" stands for events
+    /// that came faster than they were read, after which "storadm volume list" tells where things
+    /// are. With --json each line is a JSON document, written at once.
+    ///
+    /// Ends with status 0 on SIGINT, SIGTERM, or when its output is closed, and with status 3 when
+    /// the module is unloaded.
+    #[command(after_help = help::MONITOR)]
+    Monitor(MonitorArgs),
+    /// Show the versions of tool and module, and what the module can do
+    ///
+    /// Warns when the module speaks a newer version of the interface than this tool. A feature
+    /// that this tool does not know is shown by its number, as in bit-5.
+    #[command(after_help = help::INFO)]
+    Info,
+}
+
+/// Options of `monitor`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct MonitorArgs {
+    /// First print the volumes that exist, as "volume-present" events
+    ///
+    /// A volume that is made meanwhile may appear twice, but none is left out.
+    #[arg(long)]
+    pub initial: bool,
+}
+
+/// The definition of the whole command line, from which documentation is made.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::error::ErrorKind;
+    use pretty_assertions::assert_eq;
+
+    fn parse(args: &str) -> Result<Cli, ErrorKind> {
+        let args = std::iter::once("storadm").chain(args.split_whitespace());
+        Cli::try_parse_from(args).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn json_goes_everywhere() {
+        for args in [
+            "--json info",
+            "info --json",
+            "volume list --json",
+            "volume --json list",
+            "volume delete vm1 --json",
+            "monitor --json",
+        ] {
+            assert!(parse(args).unwrap().common.json, "{args}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_selector() {
+        const UUID: &str = "4f1c2d3e-5a6b-4c7d-8e9f-0a1b2c3d4e5f";
+        for what in ["delete", "show"] {
+            for selector in ["vm1", "--index 3", &format!("--uuid {UUID}")] {
+                assert!(parse(&format!("volume {what} {selector}")).is_ok());
+            }
+            for (selectors, kind) in [
+                ("", ErrorKind::MissingRequiredArgument),
+                ("vm1 --index 3", ErrorKind::ArgumentConflict),
+                (
+                    &format!("--index 3 --uuid {UUID}"),
+                    ErrorKind::ArgumentConflict,
+                ),
+                ("--uuid 1234", ErrorKind::ValueValidation),
+                ("--index -1", ErrorKind::UnknownArgument),
+                ("--index 4294967296", ErrorKind::ValueValidation),
+            ] {
+                let error = parse(&format!("volume {what} {selectors}")).unwrap_err();
+                assert_eq!(error, kind, "{selectors}");
+            }
+        }
+    }
+
+    #[test]
+    fn create_wants_a_name_and_a_backing() {
+        assert!(parse("volume create vm1 --backing /dev/x --offset 2048s --length 1G").is_ok());
+        for args in [
+            "volume create",
+            "volume create vm1",
+            "volume create --backing /dev/x",
+        ] {
+            assert_eq!(
+                parse(args).unwrap_err(),
+                ErrorKind::MissingRequiredArgument,
+                "{args}"
+            );
+        }
+        assert_eq!(
+            parse("volume create vm1 --backing /dev/x --length 17E").unwrap_err(),
+            ErrorKind::ValueValidation
+        );
+    }
+
+    #[test]
+    fn a_bad_size_is_named() {
+        let args = "storadm volume create vm1 --backing /dev/x --length 99999999999G";
+        let error = Cli::try_parse_from(args.split(' '))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("'99999999999G' for '--length <SIZE>'"),
+            "{error}"
+        );
+        assert!(error.contains("exceeds 64 bits"), "{error}");
+    }
+}

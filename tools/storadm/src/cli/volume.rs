@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `storadm volume ...`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
+use stor_netlink::{Selector, Uuid};
+
+use super::help;
+use crate::size::parse_size;
+
+/// Commands on volumes.
+#[derive(Debug, Subcommand)]
+pub enum VolumeCommand {
+    /// Create a volume and its disk
+    ///
+    /// Opens the backing exclusively and makes the disk /dev/storN. Prints a line for people when
+    /// standard output is a terminal, and only the path of the disk when it is not.
+    #[command(after_help = help::CREATE)]
+    Create(CreateArgs),
+    /// Delete a volume and its disk
+    ///
+    /// The data on the backing stays. A volume whose disk is open is not deleted. Prints nothing
+    /// unless standard output is a terminal.
+    #[command(after_help = help::DELETE)]
+    Delete(SelectorArgs),
+    /// List all volumes in the order of their index
+    ///
+    /// On a terminal: a table with a header and sizes in binary units. Otherwise: no header, one
+    /// volume per line, fields separated by tabs, sizes in bytes, "-" for what is not known; the
+    /// fields are name, disk, size, state, offset, uuid and backing.
+    #[command(after_help = help::LIST)]
+    List(ListArgs),
+    /// Show everything about one volume
+    ///
+    /// On a terminal: one aligned line for each property. Otherwise: the name of the property, a
+    /// tab and its value, sizes in bytes.
+    #[command(after_help = help::SHOW)]
+    Show(ShowArgs),
+}
+
+/// Arguments of `volume create`.
+#[derive(Args, Debug)]
+pub struct CreateArgs {
+    /// Name of the volume: 1 to 31 of A-Z, a-z, 0-9, dot, underscore and hyphen
+    pub name: String,
+    /// Block device that holds the data
+    ///
+    /// A relative path is made absolute; symbolic links are kept as they are, so that a name such
+    /// as /dev/disk/by-id/... stays what "storadm volume show" reports.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub backing: PathBuf,
+    /// First byte of the volume on the backing [default: 0]
+    ///
+    /// A multiple of the backing's logical block size.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub offset: Option<u64>,
+    /// Size of the volume [default: all that follows the offset]
+    ///
+    /// A multiple of the backing's logical block size.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub length: Option<u64>,
+    /// The N of /dev/storN [default: the lowest free one]
+    #[arg(long, value_name = "N")]
+    pub index: Option<u32>,
+    /// UUID of the volume [default: a random one]
+    #[arg(long)]
+    pub uuid: Option<Uuid>,
+}
+
+/// Names exactly one volume.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct SelectorArgs {
+    /// Name of the volume
+    pub name: Option<String>,
+    /// UUID of the volume, instead of its name
+    #[arg(long)]
+    pub uuid: Option<Uuid>,
+    /// The N of /dev/storN, instead of the volume's name
+    #[arg(long, value_name = "N")]
+    pub index: Option<u32>,
+}
+
+impl SelectorArgs {
+    /// The one selector that was given; `None` cannot pass the parser.
+    pub fn selector(&self) -> Option<Selector> {
+        None.or_else(|| self.name.clone().map(Selector::Name))
+            .or_else(|| self.uuid.map(Selector::Uuid))
+            .or_else(|| self.index.map(Selector::Index))
+    }
+}
+
+/// Arguments of `volume list`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ListArgs {
+    /// Print sizes in bytes on a terminal too
+    #[arg(long)]
+    pub bytes: bool,
+}
+
+/// Arguments of `volume show`.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// The volume.
+    #[command(flatten)]
+    pub volume: SelectorArgs,
+    /// Print sizes in bytes on a terminal too
+    #[arg(long)]
+    pub bytes: bool,
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the commands do.
+
+mod info;
+mod monitor;
+mod volume;
+
+use stor_netlink::Client;
+
+use crate::cli::{Cli, Command, VolumeCommand};
+use crate::failure::Failure;
+use crate::output::{print_warning, Style};
+
+/// Carries out what was asked for.
+pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
+    let style = Style::detect(cli.common.json);
+    match &cli.command {
+        Command::Volume(VolumeCommand::Create(args)) => volume::create(style, args),
+        Command::Volume(VolumeCommand::Delete(args)) => volume::delete(style, args),
+        Command::Volume(VolumeCommand::List(args)) => volume::list(style, *args),
+        Command::Volume(VolumeCommand::Show(args)) => volume::show(style, args),
+        Command::Monitor(args) => monitor::monitor(style, *args),
+        Command::Info => info::info(style),
+    }
+}
+
+/// Connects to the module in order to do `what`.
+fn connect(what: &str) -> Result<Client, Failure> {
+    Client::connect().map_err(Failure::netlink(what))
+}
+
+/// Passes on what the module said about a request that it carried out.
+fn pass_on_warning(style: Style, client: &mut Client) {
+    if let Some(warning) = client.take_warning() {
+        print_warning(style == Style::Json, &warning.escape().to_string());
+    }
+}

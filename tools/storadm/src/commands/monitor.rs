@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `storadm monitor`.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use stor_netlink::{Error, Event, Monitor, Notice, Volume};
+
+use super::connect;
+use crate::cli::MonitorArgs;
+use crate::failure::Failure;
+use crate::json::{Document, JsonEvent};
+use crate::output::{self, print, Style};
+use crate::time::now;
+
+const WHAT: &str = "cannot monitor volumes";
+
+/// What to poll for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wake {
+    /// There is something to read.
+    Notices,
+    /// A signal asks to end, or nobody reads.
+    End,
+}
+
+pub(super) fn monitor(style: Style, args: MonitorArgs) -> Result<(), Failure> {
+    // From here on signals wait until they are asked for.
+    let signals = catch_signals().map_err(|errno| Failure::system(WHAT, &errno.into()))?;
+    let mut monitor = Monitor::connect().map_err(Failure::netlink(WHAT))?;
+    if args.initial {
+        let list = connect(WHAT)?
+            .volume_list()
+            .map_err(Failure::netlink(WHAT))?;
+        for volume in &list.volumes {
+            print(&event_line(style, "volume-present", &now(), Some(volume))?)?;
+        }
+    }
+    loop {
+        let wake = wait(&monitor, &signals);
+        if wake.map_err(|errno| Failure::system(WHAT, &errno.into()))? == Wake::End {
+            return Ok(());
+        }
+        for notice in monitor.receive().map_err(Failure::netlink(WHAT))? {
+            match notice {
+                Notice::Event(event) => {
+                    let Event { kind, volume } = *event;
+                    let line = event_line(style, &kind.to_string(), &now(), Some(&volume))?;
+                    print(&line)?;
+                }
+                Notice::Lost => print(&event_line(style, "lost", &now(), None)?)?,
+                Notice::Unloaded => return Err(unloaded()),
+            }
+        }
+    }
+}
+
+fn unloaded() -> Failure {
+    Failure {
+        message: "the stor module was unloaded".to_owned(),
+        ..Failure::netlink(WHAT)(Error::NotLoaded)
+    }
+}
+
+/// A descriptor that is readable when a signal asks the tool to end.
+fn catch_signals() -> nix::Result<SignalFd> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block()?;
+    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+fn wait(monitor: &Monitor, signals: &SignalFd) -> nix::Result<Wake> {
+    let stdout = io::stdout();
+    let mut fds = [
+        PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        // Nothing is asked for: only errors are reported, as when the reader of a pipe is gone.
+        PollFd::new(stdout.as_fd(), PollFlags::empty()),
+        PollFd::new(monitor.as_fd(), PollFlags::POLLIN),
+    ];
+    loop {
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            other => other?,
+        };
+        let woken = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
+        if woken(&fds[0]) || woken(&fds[1]) {
+            return Ok(Wake::End);
+        }
+        if woken(&fds[2]) {
+            return Ok(Wake::Notices);
+        }
+    }
+}
+
+/// The line that tells of an event.
+fn event_line(
+    style: Style,
+    event: &str,
+    time: &str,
+    volume: Option<&Volume>,
+) -> Result<String, Failure> {
+    let line = match (style, volume) {
+        (Style::Json, _) => Document::new(JsonEvent {
+            event: event.to_owned(),
+            time: time.to_owned(),
+            volume: volume.map(Into::into),
+        })
+        .line()
+        .map_err(io::Error::from)?,
+        (Style::Plain, Some(volume)) => {
+            let (name, disk) = (output::name(volume), output::disk_path(volume));
+            format!("{time}\t{event}\t{name}\t{disk}")
+        }
+        (Style::Plain, None) => format!("{time}\t{event}\t-\t-"),
+        (Style::Terminal, Some(volume)) => {
+            format!("{time}  {event:<14}  {}", output::summary(volume))
+        }
+        (Style::Terminal, None) => format!(
+            "{time}  {event:<14}  events were lost: \
+             \"storadm volume list\" tells where things are"
+        ),
+    };
+    Ok(line + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+    use stor_netlink::Text;
+
+    #[test]
+    fn lines() {
+        let volume = Volume {
+            name: Some(Text::from("vm1")),
+            disk: Some(Text::from("stor0")),
+            length: Some(10 << 30),
+            backing: Some(Text::from("/dev/a\tb")),
+            ..Volume::default()
+        };
+        let line = |style, volume| event_line(style, "volume-add", "T", volume).unwrap();
+        assert_eq!(
+            line(Style::Plain, Some(&volume)),
+            "T\tvolume-add\tvm1\t/dev/stor0\n"
+        );
+        assert_eq!(
+            line(Style::Terminal, Some(&volume)),
+            "T  volume-add      vm1: /dev/stor0, 10GiB on /dev/a\\tb\n"
+        );
+        assert_eq!(line(Style::Plain, None), "T\tvolume-add\t-\t-\n");
+        let json = line(Style::Json, Some(&volume));
+        assert_eq!(json.lines().count(), 1);
+        assert!(json.starts_with(
+            r#"{"schema_version":1,"event":"volume-add","time":"T","volume":{"name":"vm1","#
+        ));
+    }
+
+    #[test]
+    fn the_end_of_the_module() {
+        let failure = unloaded();
+        assert_eq!(failure.status as u8, 3);
+        assert_eq!(failure.message, "the stor module was unloaded");
+    }
+}

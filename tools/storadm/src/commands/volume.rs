@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `storadm volume ...`.
+
+use std::os::unix::ffi::OsStringExt;
+use std::path::{self, Path};
+
+use stor_netlink::{NewVolume, Selector};
+
+use super::{connect, pass_on_warning};
+use crate::cli::{CreateArgs, ListArgs, SelectorArgs, ShowArgs};
+use crate::failure::{Failure, Status};
+use crate::json::{Deleted, OneVolume, Volumes};
+use crate::output::{self, disk_path, print, print_json, print_warning, Style};
+
+pub(super) fn create(style: Style, args: &CreateArgs) -> Result<(), Failure> {
+    let request = request(args)?;
+    let what = format!("cannot create volume {}", Selector::Name(args.name.clone()));
+    let mut client = connect(&what)?;
+    let volume = client
+        .volume_new(&request)
+        .map_err(Failure::netlink(what))?;
+    pass_on_warning(style, &mut client);
+    match style {
+        Style::Json => print_json(OneVolume {
+            volume: (&volume).into(),
+        }),
+        Style::Plain => print(&format!("{}\n", disk_path(&volume))),
+        Style::Terminal => print(&format!("created volume {}\n", output::summary(&volume))),
+    }
+}
+
+/// The request that the arguments ask for.
+fn request(args: &CreateArgs) -> Result<NewVolume, Failure> {
+    Ok(NewVolume {
+        name: args.name.clone(),
+        backing: absolute(&args.backing)?,
+        offset: args.offset,
+        length: args.length,
+        index: args.index,
+        uuid: args.uuid,
+    })
+}
+
+/// The path as the module shall record it: absolute, but with symbolic links as given.
+fn absolute(path: &Path) -> Result<Vec<u8>, Failure> {
+    match path::absolute(path) {
+        Ok(path) => Ok(path.into_os_string().into_vec()),
+        Err(_) if path.as_os_str().is_empty() => Err(Failure::new(
+            Status::Usage,
+            "backing: the path of a block device is missing",
+        )),
+        Err(error) => Err(Failure::system(
+            "cannot make the backing's path absolute",
+            &error,
+        )),
+    }
+}
+
+pub(super) fn delete(style: Style, args: &SelectorArgs) -> Result<(), Failure> {
+    let selector = selector(args)?;
+    let what = format!("cannot delete volume {selector}");
+    let mut client = connect(&what)?;
+    client
+        .volume_del(&selector)
+        .map_err(Failure::netlink(what))?;
+    pass_on_warning(style, &mut client);
+    match style {
+        Style::Json => print_json(Deleted {
+            deleted: (&selector).into(),
+        }),
+        Style::Plain => Ok(()),
+        Style::Terminal => print(&format!("deleted volume {selector}\n")),
+    }
+}
+
+pub(super) fn list(style: Style, args: ListArgs) -> Result<(), Failure> {
+    let what = "cannot list volumes";
+    let list = connect(what)?
+        .volume_list()
+        .map_err(Failure::netlink(what))?;
+    if list.interrupted {
+        print_warning(
+            style == Style::Json,
+            "volumes came or went while they were listed; \
+             some may be missing or appear twice",
+        );
+    }
+    if style == Style::Json {
+        return print_json(Volumes {
+            volumes: list.volumes.iter().map(Into::into).collect(),
+            interrupted: list.interrupted,
+        });
+    }
+    print(&output::volumes(style, args.bytes, &list.volumes))
+}
+
+pub(super) fn show(style: Style, args: &ShowArgs) -> Result<(), Failure> {
+    let selector = selector(&args.volume)?;
+    let what = format!("cannot show volume {selector}");
+    let mut client = connect(&what)?;
+    let volume = client
+        .volume_get(&selector)
+        .map_err(Failure::netlink(what))?;
+    pass_on_warning(style, &mut client);
+    if style == Style::Json {
+        return print_json(OneVolume {
+            volume: (&volume).into(),
+        });
+    }
+    print(&output::volume(style, args.bytes, &volume))
+}
+
+fn selector(args: &SelectorArgs) -> Result<Selector, Failure> {
+    args.selector()
+        .ok_or_else(|| Failure::new(Status::Usage, "no volume is named"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    #[test]
+    fn paths_become_absolute_and_nothing_else() {
+        let given = |path| String::from_utf8(absolute(Path::new(path)).unwrap()).unwrap();
+        assert_eq!(given("/dev/disk/by-id/../x"), "/dev/disk/by-id/../x");
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(given("nvme0n1"), here.join("nvme0n1").to_str().unwrap());
+        assert_eq!(absolute(Path::new("")).unwrap_err().status, Status::Usage);
+    }
+}

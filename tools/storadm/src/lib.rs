@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The parts of `storadm`: a library, so that documentation and tests are made from the same
+//! definitions as the tool.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+mod commands;
+pub mod failure;
+pub mod json;
+pub mod output;
+mod run;
+pub mod size;
+pub mod table;
+pub mod time;
+
+pub use run::run;

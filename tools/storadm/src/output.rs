@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How what is known is shown: for people, for programs, or as JSON.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+use stor_netlink::{Info, Text, Volume};
+
+use crate::failure::Failure;
+use crate::json::{Document, JsonError, JsonWarning};
+use crate::size::human_size;
+use crate::table::{aligned, key_values, tabbed, Align};
+
+/// Stands for what is not known.
+const UNKNOWN: &str = "-";
+
+/// For whom output is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// People at a terminal.
+    Terminal,
+    /// Programs that read lines.
+    Plain,
+    /// Programs that read JSON.
+    Json,
+}
+
+impl Style {
+    /// The style for standard output.
+    pub fn detect(json: bool) -> Self {
+        match json {
+            true => Self::Json,
+            false if io::stdout().is_terminal() => Self::Terminal,
+            false => Self::Plain,
+        }
+    }
+}
+
+/// Writes to standard output and leaves nothing in its buffer.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Writes a JSON document over several lines.
+pub fn print_json(body: impl Serialize) -> Result<(), Failure> {
+    let text = Document::new(body).pretty().map_err(io::Error::from)?;
+    print(&(text + "\n"))
+}
+
+/// Says what failed on standard error, if there is anything to say.
+pub fn print_failure(json: bool, failure: &Failure) {
+    if !failure.message.is_empty() {
+        say(json, JsonError::from(failure), &failure.message);
+    }
+}
+
+/// Says on standard error what the user should know.
+pub fn print_warning(json: bool, warning: &str) {
+    say(
+        json,
+        JsonWarning { warning },
+        &format!("warning: {warning}"),
+    );
+}
+
+fn say(json: bool, body: impl Serialize, text: &str) {
+    let line = match Document::new(body).line() {
+        Ok(line) if json => line,
+        _ => format!("storadm: {text}"),
+    };
+    // There is nobody left to tell when this fails.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn text(text: &Option<Text>) -> String {
+    match text {
+        Some(text) => text.escape().to_string(),
+        None => UNKNOWN.to_owned(),
+    }
+}
+
+fn number(number: Option<impl ToString>) -> String {
+    number.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string())
+}
+
+fn size(size: Option<u64>, human: bool) -> String {
+    match size {
+        Some(size) if human => human_size(size),
+        size => number(size),
+    }
+}
+
+/// Name of a volume.
+pub fn name(volume: &Volume) -> String {
+    text(&volume.name)
+}
+
+/// Path of a volume's disk.
+pub fn disk_path(volume: &Volume) -> String {
+    match &volume.disk {
+        Some(disk) => format!("/dev/{}", disk.escape()),
+        None => UNKNOWN.to_owned(),
+    }
+}
+
+/// A few words about a volume.
+pub fn summary(volume: &Volume) -> String {
+    format!(
+        "{}: {}, {} on {}",
+        name(volume),
+        disk_path(volume),
+        size(volume.length, true),
+        text(&volume.backing)
+    )
+}
+
+/// All volumes, one on each line.
+pub fn volumes(style: Style, bytes: bool, volumes: &[Volume]) -> String {
+    let human = style == Style::Terminal && !bytes;
+    let rows: Vec<_> = volumes
+        .iter()
+        .map(|volume| {
+            [
+                name(volume),
+                disk_path(volume),
+                size(volume.length, human),
+                number(volume.state),
+                size(volume.offset, human),
+                number(volume.uuid),
+                text(&volume.backing),
+            ]
+        })
+        .collect();
+    if style != Style::Terminal {
+        return tabbed(&rows);
+    }
+    // Last is what may be long, or hold characters of other widths.
+    let header = [
+        ("NAME", Align::Left),
+        ("DISK", Align::Left),
+        ("SIZE", Align::Right),
+        ("STATE", Align::Left),
+        ("OFFSET", Align::Right),
+        ("UUID", Align::Left),
+        ("BACKING", Align::Left),
+    ];
+    aligned(header, &rows)
+}
+
+/// Everything about one volume.
+pub fn volume(style: Style, bytes: bool, volume: &Volume) -> String {
+    if style == Style::Terminal {
+        key_values(&volume_for_people(bytes, volume))
+    } else {
+        tabbed(&volume_for_programs(volume))
+    }
+}
+
+/// The same keys in the same order as in JSON.
+fn volume_for_programs(volume: &Volume) -> Vec<[String; 2]> {
+    [
+        ("name", name(volume)),
+        ("uuid", number(volume.uuid)),
+        ("index", number(volume.index)),
+        ("disk", text(&volume.disk)),
+        ("path", disk_path(volume)),
+        ("dev_major", number(volume.dev_major)),
+        ("dev_minor", number(volume.dev_minor)),
+        ("state", number(volume.state)),
+        ("length", number(volume.length)),
+        ("logical_block_size", number(volume.logical_block_size)),
+        ("physical_block_size", number(volume.physical_block_size)),
+        ("backing", text(&volume.backing)),
+        ("offset", number(volume.offset)),
+        ("backing_disk", text(&volume.backing_disk)),
+        ("backing_major", number(volume.backing_major)),
+        ("backing_minor", number(volume.backing_minor)),
+    ]
+    .map(|(key, value)| [key.to_owned(), value])
+    .to_vec()
+}
+
+fn volume_for_people(bytes: bool, volume: &Volume) -> Vec<[String; 2]> {
+    // People want both: a size they can grasp and one they can rely on.
+    let both = |value: Option<u64>| match value {
+        Some(value) if !bytes && value >= 1024 => {
+            format!("{} ({value} bytes)", human_size(value))
+        }
+        value => number(value),
+    };
+    let device =
+        |disk: String, major, minor| format!("{disk} ({}:{})", number(major), number(minor));
+    [
+        ("Name", name(volume)),
+        ("UUID", number(volume.uuid)),
+        ("Index", number(volume.index)),
+        (
+            "Disk",
+            device(disk_path(volume), volume.dev_major, volume.dev_minor),
+        ),
+        ("State", number(volume.state)),
+        ("Size", both(volume.length)),
+        (
+            "Block size",
+            format!(
+                "{} logical, {} physical",
+                number(volume.logical_block_size),
+                number(volume.physical_block_size)
+            ),
+        ),
+        ("Backing", text(&volume.backing)),
+        (
+            "Backing disk",
+            device(
+                text(&volume.backing_disk),
+                volume.backing_major,
+                volume.backing_minor,
+            ),
+        ),
+        ("Offset", both(volume.offset)),
+    ]
+    .map(|(key, value)| [key.to_owned(), value])
+    .to_vec()
+}
+
+/// What tool and module are.
+pub fn info(style: Style, tool_version: &str, info: &Info) -> String {
+    let people = style == Style::Terminal;
+    let features = info.feature_names();
+    let rows = [
+        ("Tool version", "tool_version", tool_version.to_owned()),
+        (
+            "Tool ABI version",
+            "tool_abi_version",
+            stor_netlink::uapi::STOR_ABI_VERSION.to_string(),
+        ),
+        (
+            "Module version",
+            "module_version",
+            text(&info.module_version),
+        ),
+        (
+            "Module ABI version",
+            "abi_version",
+            number(info.abi_version),
+        ),
+        (
+            "Features",
+            "features",
+            match info.features {
+                None => UNKNOWN.to_owned(),
+                Some(_) => features.join(if people { " " } else { "," }),
+            },
+        ),
+    ]
+    .map(|(title, key, value)| [if people { title } else { key }.to_owned(), value]);
+    if people {
+        key_values(&rows)
+    } else {
+        tabbed(&rows)
+    }
+}

@@ -16,9 +16,6 @@ mod model;
 
 use kernel::prelude::*;
 
-/// Version of the module.
-const VERSION: &str = "0.1.0";
-
 /// This module, for those who must keep it loaded.
 const THIS_MODULE: ThisModule = <Stor as kernel::ModuleMetadata>::THIS_MODULE;
 
@@ -39,7 +36,7 @@ struct Stor {
 impl kernel::Module for Stor {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let control = control::Control::new()?;
-        pr_info!("version {VERSION}\n");
+        pr_info!("version {}\n", kapi::version());
         Ok(Self { _control: control })
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         bdev::DevT,
         genl::{genl_handlers, notify, Dump, Request},
         sys::uapi::*,
+        version,
     },
     model::{
         attrs::Attrs,
@@ -46,7 +47,7 @@ fn admin_only(request: &Request<'_>) -> Result {
 fn info_get(request: &Request<'_>) -> Result {
     request.check_shape(false)?;
     request.reply(STOR_CMD_INFO_GET, |message| {
-        message.put_string(STOR_A_INFO_MODULE_VERSION, crate::VERSION.as_bytes())?;
+        message.put_string(STOR_A_INFO_MODULE_VERSION, version().as_bytes())?;
         message.put_u32(STOR_A_INFO_ABI_VERSION, STOR_ABI_VERSION)?;
         message.put_u64(
             STOR_A_INFO_FEATURES,
@@ -83,7 +84,13 @@ fn volume_dump(dump: &mut Dump<'_>) -> Result {
     dump.set_generation(registry.generation());
     for volume in registry.visible_from(u32::try_from(from).unwrap_or(u32::MAX)) {
         if !dump.entry(STOR_CMD_VOLUME_GET, |message| describe(message, volume)) {
-            break;
+            // The reader's buffer is full, and the next call goes on here; unless it is too small
+            // for a single volume, when that call would find no more room either.
+            return if dump.written() == 0 {
+                Err(EMSGSIZE)
+            } else {
+                Ok(())
+            };
         }
         *dump.cursor() = volume.identity().index as c_ulong + 1;
     }

@@ -112,8 +112,9 @@ impl NewVolume {
         volume.show().map_err(failed)?;
         place.publish(volume.clone());
         notify(STOR_CMD_VOLUME_ADD_NTF, |m| describe(m, &volume));
-        // The backing may have gone before the volume was in the list, where it is looked for.
-        if volume.backing().size() == Bytes(0) {
+        // Had the backing begun to go before the volume was in the list, nobody would have found
+        // the volume there. From here on, whoever comes after this check does.
+        if volume.backing().is_dead() {
             lost_backing(volume.backing().dev(), true);
         }
         Ok(volume)

@@ -157,6 +157,12 @@ impl Backing {
         DevT(unsafe { shim::stor_shim_bdev_dev(self.as_ptr()) })
     }
 
+    /// Whether it is going away: true before [`Holder::lost`] is called for it.
+    pub(crate) fn is_dead(&self) -> bool {
+        // SAFETY: The device is open by the type invariant.
+        unsafe { shim::stor_shim_bdev_is_dead(self.as_ptr()) }
+    }
+
     /// Its size; 0 once it is gone.
     pub(crate) fn size(&self) -> Bytes {
         // SAFETY: The device is open by the type invariant.

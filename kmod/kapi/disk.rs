@@ -12,7 +12,7 @@ use crate::model::{name::Name, select::Hyphenated, select::Uuid, units::Sectors}
 use core::{fmt::Write, marker::PhantomData, ptr::NonNull};
 use kernel::{
     bindings,
-    error::{code::*, from_err_ptr, to_result, Error},
+    error::{code::*, from_err_ptr, to_result},
     prelude::*,
     str::NullTerminatedFormatter,
     sync::atomic::{ordering::*, Atomic},
@@ -347,7 +347,7 @@ impl<T: Operations> Drop for Disk<T> {
 /// Writes a string into a C array, with its NUL.
 fn fill(array: &mut [c_char], text: core::fmt::Arguments<'_>) -> Result {
     let mut out = NullTerminatedFormatter::new(array).ok_or(EINVAL)?;
-    out.write_fmt(text).map_err(|_| Error::from(EOVERFLOW))
+    out.write_fmt(text).map_err(|_| EOVERFLOW)
 }
 
 /// A random UUID.

@@ -12,3 +12,13 @@ pub(crate) mod global;
 pub(crate) mod limits;
 pub(crate) mod request;
 pub(crate) mod sys;
+
+use kernel::prelude::*;
+
+/// Version of the module, as `modinfo` shows it.
+pub(crate) fn version() -> &'static str {
+    CStr::from_bytes_until_nul(sys::shim::STOR_VERSION)
+        .ok()
+        .and_then(|version| version.to_str().ok())
+        .unwrap_or("")
+}

@@ -6,9 +6,12 @@
  */
 #include <linux/bio.h>
 #include <linux/mempool.h>
+#include <linux/module.h>
 #include <linux/sysfs.h>
 
 #include "shim.h"
+
+MODULE_VERSION(STOR_VERSION);
 
 static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
 			   char *buf)
@@ -71,6 +74,19 @@ bool stor_shim_bdev_read_only(struct block_device *bdev)
 bool stor_shim_bdev_is_zoned(struct block_device *bdev)
 {
 	return bdev_is_zoned(bdev);
+}
+
+/**
+ * stor_shim_bdev_is_dead - whether the disk of a device is going away
+ * @bdev: the device
+ *
+ * True before mark_dead() is called for it.
+ */
+bool stor_shim_bdev_is_dead(struct block_device *bdev)
+{
+	struct gendisk *disk = bdev->bd_disk;
+
+	return !disk_live(disk) || test_bit(GD_DEAD, &disk->state);
 }
 
 loff_t stor_shim_bdev_nr_bytes(struct block_device *bdev)

@@ -24,6 +24,9 @@ struct stor_identity {
 	char uuid[40];
 };
 
+/* Version of the module. */
+#define STOR_VERSION "0.1.0"
+
 /* Constants that bindgen can not read from their macros. */
 enum stor_shim_const {
 	STOR_SHIM_STS_NOTSUPP = (__force int)BLK_STS_NOTSUPP,
@@ -39,6 +42,7 @@ struct file *stor_shim_bdev_open(dev_t dev, void *holder,
 				 const struct blk_holder_ops *hops);
 bool stor_shim_bdev_read_only(struct block_device *bdev);
 bool stor_shim_bdev_is_zoned(struct block_device *bdev);
+bool stor_shim_bdev_is_dead(struct block_device *bdev);
 loff_t stor_shim_bdev_nr_bytes(struct block_device *bdev);
 dev_t stor_shim_bdev_dev(struct block_device *bdev);
 unsigned int stor_shim_bdev_logical_block_size(struct block_device *bdev);

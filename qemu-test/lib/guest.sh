@@ -5,7 +5,7 @@
 
 job=/.lab/job
 port=/dev/virtio-ports/stor
-# shellcheck source=/dev/null # written by run-vm.py: TOKEN, DRIVES, MODULE, TTY
+# shellcheck source=/dev/null # written by run-vm.py: TOKEN, DRIVES, MODULE, ...
 . "$job/settings"
 token=$TOKEN
 
@@ -68,7 +68,8 @@ cd "$STOR_REPO" || trouble "no $STOR_REPO in the guest"
 mapfile -d '' -t command <"$job/argv"
 # Only what a command of a person's may count on.
 environment=(PATH="$STOR_REPO/build/tools/release:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	HOME=/root LANG=C.UTF-8 TERM="$TERM_NAME" STOR_REPO="$STOR_REPO" STOR_VM=1)
+	HOME=/root LANG=C.UTF-8 TERM="$TERM_NAME" ${TUNABLES:+GLIBC_TUNABLES="$TUNABLES"}
+	STOR_REPO="$STOR_REPO" STOR_VM=1)
 
 if [ -n "$TTY" ]; then
 	# A terminal of its own; what is typed comes by virtme's port, our stdin.

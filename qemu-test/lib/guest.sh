@@ -5,7 +5,7 @@
 
 job=/.lab/job
 port=/dev/virtio-ports/stor
-# shellcheck source=/dev/null # written by run-vm.py: TOKEN, DRIVES, MODULE, ...
+# shellcheck source=/dev/null # written by run-vm.py: STOR_REPO, TOKEN, DRIVES, MODULE, ...
 . "$job/settings"
 token=$TOKEN
 

@@ -183,6 +183,7 @@ def write_job(args: argparse.Namespace, token: str) -> None:
         columns, lines = shutil.get_terminal_size()
         terminal = f"rows {lines} cols {columns}"
     settings = {
+        "STOR_REPO": os.environ["STOR_REPO"],
         "TOKEN": token,
         "DRIVES": len(args.nvme),
         "MODULE": args.module,

@@ -21,6 +21,8 @@ impl StackedLimits {
         let mut limits = bindings::queue_limits::default();
         // SAFETY: `limits` may be written to.
         unsafe { bindings::blk_set_stacking_limits(&mut limits) };
+        // Data goes down where it lies: the backing alone says how it must be aligned.
+        limits.dma_alignment = 0;
         limits.max_segments = MAX_SEGMENTS;
         limits.max_discard_segments = 1;
         // SAFETY: `limits` is initialised, the device is open, and the prefix is a string.

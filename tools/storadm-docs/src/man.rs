@@ -136,3 +136,57 @@ fn see_also(related: &[String]) -> Roff {
     }
     roff
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pretty_assertions::assert_eq;
+
+    #[test]
+    fn every_command_has_a_page_that_says_all() {
+        let pages = pages().unwrap();
+        let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "storadm.8",
+                "storadm-volume.8",
+                "storadm-volume-create.8",
+                "storadm-volume-delete.8",
+                "storadm-volume-list.8",
+                "storadm-volume-show.8",
+                "storadm-monitor.8",
+                "storadm-info.8",
+            ]
+        );
+        for (name, page) in &pages {
+            let page = String::from_utf8(page.clone()).unwrap();
+            for section in [
+                "NAME",
+                "SYNOPSIS",
+                "DESCRIPTION",
+                "OPTIONS",
+                "EXAMPLES",
+                "OUTPUT",
+                "\"EXIT STATUS\"",
+                "\"SEE ALSO\"",
+            ] {
+                let count = page.matches(&format!("\n.SH {section}\n")).count();
+                assert_eq!(count, 1, "{section} in {name}");
+            }
+            assert!(page.contains("the stor module is not loaded"), "{name}");
+        }
+    }
+
+    #[test]
+    fn sections_begin_at_titles() {
+        let help = "Examples:\n  a:\n\n  b\n\nExit status:\n  0";
+        assert_eq!(
+            sections(help),
+            [
+                ("Examples", vec!["  a:", "", "  b", ""]),
+                ("Exit status", vec!["  0"])
+            ]
+        );
+    }
+}

@@ -18,7 +18,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let (json, result) = match Cli::try_parse_from(&args) {
         Ok(cli) => (cli.common.json, commands::run(&cli)),
-        Err(error) => (wants_json(&args), not_parsed(&error)),
+        Err(error) => {
+            let json = wants_json(&args);
+            (json, not_parsed(&error, json))
+        }
     };
     let status = match result {
         Ok(()) => Status::Success,
@@ -38,7 +41,7 @@ fn wants_json(args: &[OsString]) -> bool {
 }
 
 /// Prints help if that is what stopped the parser, else fails.
-fn not_parsed(error: &clap::Error) -> Result<(), Failure> {
+fn not_parsed(error: &clap::Error, json: bool) -> Result<(), Failure> {
     use clap::error::ErrorKind::*;
     match error.kind() {
         DisplayHelp | DisplayVersion => match error.print() {
@@ -53,6 +56,9 @@ fn not_parsed(error: &clap::Error) -> Result<(), Failure> {
         _ => {
             let text = error.render().to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
+            // What follows the first paragraph is advice for people.
+            let end = text.find("\n\n").filter(|_| json);
+            let text = &text[..end.unwrap_or(text.len())];
             Err(Failure::new(Status::Usage, text.trim_end()))
         }
     }

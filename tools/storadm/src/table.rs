@@ -59,9 +59,11 @@ pub fn key_values(rows: &[[String; 2]]) -> String {
         .max()
         .unwrap_or(0)
         + 1;
-    rows.iter()
-        .map(|[key, value]| format!("{:<width$}  {value}\n", format!("{key}:")))
-        .collect()
+    let mut text = String::new();
+    for [key, value] in rows {
+        text.push_str(&format!("{:<width$}  {value}\n", format!("{key}:")));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The same bytes, read and written by an implementation of netlink that is not ours.
+
+mod other;
+
+use netlink_packet_core::{NetlinkPayload, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
+use other::{emit, nla, read, value};
+use pretty_assertions::assert_eq;
+use proptest::prelude::*;
+use stor_netlink::uapi::*;
+use stor_netlink::wire::{self, Exchange, Header, Progress};
+use stor_netlink::{NewVolume, Selector, Uuid, Volume};
+
+const FAMILY: u16 = 0x23;
+const HEADER: Header = Header {
+    family: FAMILY,
+    seq: 77,
+};
+
+#[test]
+fn plain_requests() {
+    for (request, cmd, flags) in [
+        (wire::info_get(HEADER), STOR_CMD_INFO_GET, NLM_F_ACK),
+        (wire::volume_dump(HEADER), STOR_CMD_VOLUME_GET, NLM_F_DUMP),
+    ] {
+        let (header, genl, nlas) = read(request.as_bytes());
+        assert_eq!(header.length as usize, request.as_bytes().len());
+        assert_eq!(header.message_type, FAMILY);
+        assert_eq!(header.flags, NLM_F_REQUEST | flags);
+        assert_eq!(header.sequence_number, 77);
+        assert_eq!(u32::from(genl.cmd), cmd);
+        assert_eq!(u32::from(genl.version), STOR_FAMILY_VERSION);
+        assert_eq!(nlas, []);
+    }
+}
+
+#[test]
+fn a_family_is_asked_for() {
+    let request = wire::get_family(1, "stor").unwrap();
+    let (header, genl, nlas) = read(request.as_bytes());
+    assert_eq!(header.message_type, 16);
+    assert_eq!((genl.cmd, genl.version), (3, 2));
+    assert_eq!(nlas, [nla(2, b"stor\0")]);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let mut volume = NewVolume {
+        name: "vm1".into(),
+        backing: vec![b'x'; 70_000],
+        offset: None,
+        length: None,
+        index: None,
+        uuid: None,
+    };
+    let error = wire::volume_new(HEADER, &volume).unwrap_err();
+    assert_eq!(error.attribute, "backing");
+    volume.backing.truncate(4096);
+    assert!(wire::volume_new(HEADER, &volume).is_ok());
+}
+
+#[test]
+fn requests_remember_where_attributes_are() {
+    let selector = Selector::Name("vm1".into());
+    let request = wire::volume_del(HEADER, &selector).unwrap();
+    assert_eq!(request.attr_at(0), None);
+    assert_eq!(request.attr_at(19), None);
+    assert_eq!(request.attr_at(20), Some(STOR_A_VOLUME_NAME));
+    assert_eq!(request.attr_at(27), Some(STOR_A_VOLUME_NAME));
+    assert_eq!(request.attr_at(28), None);
+    assert_eq!(request.attr_at(usize::MAX), None);
+}
+
+fn new_volume() -> impl Strategy<Value = NewVolume> {
+    (
+        "[A-Za-z0-9._-]{1,31}",
+        prop::collection::vec(1u8.., 1..300),
+        any::<Option<u64>>(),
+        any::<Option<u64>>(),
+        any::<Option<u32>>(),
+        any::<Option<[u8; 16]>>(),
+    )
+        .prop_map(|(name, backing, offset, length, index, uuid)| NewVolume {
+            name,
+            backing,
+            offset,
+            length,
+            index,
+            uuid: uuid.map(Uuid::from_bytes),
+        })
+}
+
+/// What a module would reply: every attribute, and one from the future.
+fn reply(volume: &NewVolume, more: u32) -> Vec<netlink_packet_core::DefaultNla> {
+    let text = |bytes: &[u8]| [bytes, b"\0"].concat();
+    let number = |kind| nla(kind, &more.to_ne_bytes());
+    let mut nlas = vec![
+        nla(STOR_A_VOLUME_NAME, &text(volume.name.as_bytes())),
+        nla(9999, b"from the future"),
+        nla(STOR_A_VOLUME_BACKING, &text(&volume.backing)),
+        nla(STOR_A_VOLUME_DISK, b"stor7\0"),
+        nla(STOR_A_VOLUME_BACKING_DISK, b"nvme0n1\0"),
+    ];
+    nlas.extend(
+        [
+            STOR_A_VOLUME_STATE,
+            STOR_A_VOLUME_DEV_MAJOR,
+            STOR_A_VOLUME_DEV_MINOR,
+            STOR_A_VOLUME_BACKING_MAJOR,
+            STOR_A_VOLUME_BACKING_MINOR,
+            STOR_A_VOLUME_LOGICAL_BLOCK_SIZE,
+            STOR_A_VOLUME_PHYSICAL_BLOCK_SIZE,
+        ]
+        .map(number),
+    );
+    nlas.extend(volume.uuid.map(|v| nla(STOR_A_VOLUME_UUID, v.as_bytes())));
+    nlas.extend(
+        volume
+            .index
+            .map(|v| nla(STOR_A_VOLUME_INDEX, &v.to_ne_bytes())),
+    );
+    nlas.extend(
+        volume
+            .offset
+            .map(|v| nla(STOR_A_VOLUME_OFFSET, &v.to_ne_bytes())),
+    );
+    nlas.extend(
+        volume
+            .length
+            .map(|v| nla(STOR_A_VOLUME_LENGTH, &v.to_ne_bytes())),
+    );
+    nlas
+}
+
+fn assert_reply(volume: &Volume, expected: &NewVolume, more: u32) {
+    let bytes = |text: &Option<stor_netlink::Text>| text.as_ref().map(|t| t.as_bytes().to_vec());
+    assert_eq!(
+        bytes(&volume.name),
+        Some(expected.name.clone().into_bytes())
+    );
+    assert_eq!(bytes(&volume.backing), Some(expected.backing.clone()));
+    assert_eq!(bytes(&volume.disk), Some(b"stor7".to_vec()));
+    assert_eq!(bytes(&volume.backing_disk), Some(b"nvme0n1".to_vec()));
+    assert_eq!(volume.uuid, expected.uuid);
+    assert_eq!(volume.index, expected.index);
+    assert_eq!(volume.offset, expected.offset);
+    assert_eq!(volume.length, expected.length);
+    assert_eq!(volume.state.map(|state| state.0), Some(more));
+    for number in [
+        volume.dev_major,
+        volume.dev_minor,
+        volume.backing_major,
+        volume.backing_minor,
+        volume.logical_block_size,
+        volume.physical_block_size,
+    ] {
+        assert_eq!(number, Some(more));
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_other_reads_what_we_write(volume in new_volume()) {
+        let request = wire::volume_new(HEADER, &volume).unwrap();
+        let (header, genl, nlas) = read(request.as_bytes());
+        assert_eq!(header.length as usize, request.as_bytes().len());
+        assert_eq!(u32::from(genl.cmd), STOR_CMD_VOLUME_NEW);
+
+        let text = |bytes: &[u8]| Some([bytes, b"\0"].concat());
+        assert_eq!(value(&nlas, STOR_A_VOLUME_NAME), text(volume.name.as_bytes()));
+        assert_eq!(value(&nlas, STOR_A_VOLUME_BACKING), text(&volume.backing));
+        for (kind, expected) in [
+            (STOR_A_VOLUME_OFFSET, volume.offset.map(|v| v.to_ne_bytes().to_vec())),
+            (STOR_A_VOLUME_LENGTH, volume.length.map(|v| v.to_ne_bytes().to_vec())),
+            (STOR_A_VOLUME_INDEX, volume.index.map(|v| v.to_ne_bytes().to_vec())),
+            (STOR_A_VOLUME_UUID, volume.uuid.map(|v| v.as_bytes().to_vec())),
+        ] {
+            assert_eq!(value(&nlas, kind), expected);
+        }
+    }
+
+    #[test]
+    fn the_other_reads_selectors(index: u32, uuid: [u8; 16], name in "[a-z]{1,31}") {
+        for (selector, expected) in [
+            (Selector::Index(index), nla(STOR_A_VOLUME_INDEX, &index.to_ne_bytes())),
+            (Selector::Uuid(Uuid::from_bytes(uuid)), nla(STOR_A_VOLUME_UUID, &uuid)),
+            (
+                Selector::Name(name.clone()),
+                nla(STOR_A_VOLUME_NAME, format!("{name}\0").as_bytes()),
+            ),
+        ] {
+            let get = wire::volume_get(HEADER, &selector).unwrap();
+            let del = wire::volume_del(HEADER, &selector).unwrap();
+            for (request, cmd) in [(get, STOR_CMD_VOLUME_GET), (del, STOR_CMD_VOLUME_DEL)] {
+                let (_, genl, nlas) = read(request.as_bytes());
+                assert_eq!(u32::from(genl.cmd), cmd);
+                assert_eq!(nlas, [expected.clone()]);
+            }
+        }
+    }
+
+    #[test]
+    fn we_read_what_the_other_writes(volume in new_volume(), more: u32) {
+        let bytes = emit(FAMILY, 77, 0, STOR_CMD_VOLUME_NEW, reply(&volume, more));
+        // The other can read it back, so it is a fair witness.
+        let (_, _, nlas) = read(&bytes);
+        assert_eq!(value(&nlas, STOR_A_VOLUME_STATE), Some(more.to_ne_bytes().to_vec()));
+
+        let mut exchange = Exchange::new(FAMILY, 77);
+        assert_eq!(exchange.feed(&bytes), Ok(Progress::More));
+        assert_eq!(exchange.replies.len(), 1);
+        let decoded = wire::decode_volume(exchange.replies[0].attrs()).unwrap();
+        assert_reply(&decoded, &volume, more);
+    }
+
+    #[test]
+    fn we_read_notifications(volume in new_volume(), cmd: u8, more: u32) {
+        let bytes = emit(FAMILY, 0, 0, u32::from(cmd), reply(&volume, more));
+        let message = wire::messages(&bytes).next().unwrap().unwrap();
+        assert_eq!(message.kind, FAMILY);
+        let event = wire::decode_event(&message).unwrap();
+        assert_eq!(event.kind.0, cmd);
+        assert_reply(&event.volume, &volume, more);
+    }
+
+    #[test]
+    fn we_read_what_the_module_is(features: u64, abi: u32) {
+        let nlas = vec![
+            nla(STOR_A_INFO_FEATURES, &features.to_ne_bytes()),
+            nla(STOR_A_INFO_ABI_VERSION, &abi.to_ne_bytes()),
+            nla(STOR_A_INFO_MODULE_VERSION, b"1.2.3\0"),
+            nla(77, b""),
+        ];
+        let bytes = emit(FAMILY, 77, 0, STOR_CMD_INFO_GET, nlas);
+        let mut exchange = Exchange::new(FAMILY, 77);
+        exchange.feed(&bytes).unwrap();
+        let info = wire::decode_info(exchange.replies[0].attrs()).unwrap();
+        assert_eq!(info.features, Some(features));
+        assert_eq!(info.abi_version, Some(abi));
+        assert_eq!(info.module_version, Some("1.2.3".into()));
+        assert_eq!(info.feature_names().len(), features.count_ones() as usize);
+    }
+}
+
+/// The other agrees on how a request ended.
+#[test]
+fn the_other_reads_acknowledgments() {
+    let request = wire::info_get(HEADER);
+    for errno in [0, 22] {
+        let bytes = other::ack(&request, errno, other::Form::Capped, &[]);
+        let NetlinkPayload::Error(error) = other::payload(&bytes) else {
+            panic!("not an acknowledgment");
+        };
+        assert_eq!(error.raw_code(), -errno);
+        let mut exchange = Exchange::new(FAMILY, 77);
+        match exchange.feed(&bytes).unwrap() {
+            Progress::Ended(ack) => assert_eq!(ack.errno, errno),
+            more => panic!("{more:?}"),
+        }
+    }
+}

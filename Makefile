@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The entry for people. Everything but git and make is brought along: the first run
+# makes a root file system with compiler, QEMU and all other tools (qemu-test/lab).
+#
+# kbuild reads Kbuild, not this file. With a kernel tree of your own:
+#	make -C <kernel tree> M=$PWD modules
+
+.DEFAULT_GOAL := help
+.PHONY: help all module tools test lint demo shell docs generate clean
+MAKEFLAGS += --no-print-directory
+
+help:
+	@echo 'make demo      show what stor does, in a virtual machine (ends by itself)'
+	@echo 'make shell     a root shell in a virtual machine with stor loaded'
+	@echo 'make test      all tests; the last line counts them'
+	@echo '                 T=NAME   those whose name contains NAME'
+	@echo '                 T=--list the names'
+	@echo 'make lint      the linters among the tests'
+	@echo
+	@echo 'make all       the module and the tools:'
+	@echo 'make module      build/kmod/<kernel release>/stor.ko, for the stock kernel'
+	@echo 'make tools       build/tools/release/storadm'
+	@echo 'make docs      manual pages and the manual, in build/docs'
+	@echo 'make generate  uapi/stor.h and kmod/shim/stor-nl-gen.[ch] from uapi/stor.yaml'
+	@echo 'make clean     remove build/ (the cache of the lab stays: qemu-test/lab clean)'
+	@echo
+	@echo 'qemu-test/vm run -- COMMAND   runs any command in such a virtual machine;'
+	@echo 'qemu-test/vm help             has the options.'
+
+all:
+	@qemu-test/build module tools
+
+module tools:
+	@qemu-test/build $@
+
+test:
+	@qemu-test/test $(T)
+
+lint:
+	@qemu-test/test lint/
+
+demo:
+	@qemu-test/vm run --timeout 900 -- qemu-test/demo
+
+shell:
+	@qemu-test/vm shell
+
+docs: tools
+	@qemu-test/lab enter -- qemu-test/lib/build docs
+
+generate:
+	@qemu-test/lab enter --rw uapi --rw kmod/shim -- qemu-test/lib/build generate
+
+clean:
+	rm -rf build

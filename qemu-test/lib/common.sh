@@ -13,6 +13,22 @@ die() {
 	exit 125
 }
 
+# On a signal: end the step that runs, then go by that signal, as is expected.
+stop() {
+	trap '' INT TERM HUP
+	[ -z "${STEP_PID:-}" ] || kill -TERM "$STEP_PID" 2>/dev/null || true
+	wait
+	trap - "$1"
+	kill -s "$1" $$
+}
+stop_on_signals() {
+	local signal
+	for signal in INT TERM HUP; do
+		# shellcheck disable=SC2064 # the name of the signal is wanted now
+		trap "stop $signal" "$signal"
+	done
+}
+
 # step LOG TEXT COMMAND...: run a command, say what it does and how long it took.
 # Its output goes to the file LOG; meanwhile its last line shows how far it is.
 step() {
@@ -22,7 +38,7 @@ step() {
 	say "==> $text"
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	STEP_PID=$pid # for whoever traps signals
+	STEP_PID=$pid
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.2
 		# On a terminal one line is rewritten, elsewhere a line now and then will do.

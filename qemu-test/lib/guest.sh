@@ -7,7 +7,7 @@ job=/.lab/job
 port=/dev/virtio-ports/stor
 # shellcheck source=/dev/null # written by run-vm.py: STOR_REPO, TOKEN, DRIVES, MODULE, ...
 . "$job/settings"
-token=$TOKEN
+token=${TOKEN:?}
 
 # Ends the run: host, command or module trouble alike come by here.
 finish() { # finish EXIT-CODE
@@ -38,11 +38,11 @@ mount -t tmpfs -o mode=0755 root /root
 
 # The first drive given is nvme0, and so on. They are probed side by side, so their
 # numbers may have come out in another order; then probe again one after the other.
-drive() { cat "/sys/class/nvme/nvme$1/serial" 2>/dev/null | tr -d ' '; }
+drive() { tr -d ' ' <"/sys/class/nvme/nvme$1/serial"; } 2>/dev/null
 ready() { [ "$(drive "$1")" = "stor-nvme$1" ] && [ -b "/dev/nvme$1n1" ]; }
 wait_for() { for _ in {1..100}; do "$@" && return; sleep 0.1; done; return 1; }
 all_ready() { for ((n = 0; n < DRIVES; n++)); do ready "$n" || return; done; }
-present() { [ "$(ls -d /sys/class/nvme/nvme*n* /sys/class/nvme/nvme*/nvme*n* 2>/dev/null | wc -l)" -ge "$DRIVES" ]; }
+present() { local found=(/dev/nvme*n1) && [ "${#found[@]}" -ge "$DRIVES" ]; }
 in_order() {
 	local n serial slots=()
 	wait_for present

@@ -180,8 +180,8 @@ def write_job(args: argparse.Namespace, token: str) -> None:
     JOB.mkdir()
     terminal = ""
     if args.tty:
-        columns, lines = shutil.get_terminal_size()
-        terminal = f"rows {lines} cols {columns}"
+        columns, rows = shutil.get_terminal_size()
+        terminal = f"rows {rows} cols {columns}"
     settings = {
         "STOR_REPO": os.environ["STOR_REPO"],
         "TOKEN": token,

@@ -114,6 +114,7 @@ pub enum Selector {
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Name(name) if name.is_empty() => f.write_str("\"\""),
             Self::Name(name) => write!(f, "{}", Text::from(name.as_str()).escape()),
             Self::Uuid(uuid) => write!(f, "with UUID {uuid}"),
             Self::Index(index) => write!(f, "with index {index}"),
@@ -165,6 +166,7 @@ mod tests {
     #[test]
     fn selectors_read_well() {
         assert_eq!(Selector::Name("vm1\x1b".into()).to_string(), "vm1\\u{1b}");
+        assert_eq!(Selector::Name(String::new()).to_string(), "\"\"");
         assert_eq!(Selector::Index(3).to_string(), "with index 3");
     }
 }

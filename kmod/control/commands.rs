@@ -2,10 +2,13 @@
 
 //! The commands of the interface.
 
-use super::{create::NewVolume, message::describe, registry::REGISTRY};
+use super::{
+    create::NewVolume,
+    message::describe,
+    registry::{EVENTS, REGISTRY},
+};
 use crate::{
     kapi::{
-        bdev::DevT,
         genl::{genl_handlers, notify, Dump, Request},
         sys::uapi::*,
         version,
@@ -46,7 +49,7 @@ fn admin_only(request: &Request<'_>) -> Result {
 
 fn info_get(request: &Request<'_>) -> Result {
     request.check_shape(false)?;
-    request.reply(STOR_CMD_INFO_GET, |message| {
+    request.prepare_reply(STOR_CMD_INFO_GET)?.send(|message| {
         message.put_string(STOR_A_INFO_MODULE_VERSION, version().as_bytes())?;
         message.put_u32(STOR_A_INFO_ABI_VERSION, STOR_ABI_VERSION)?;
         message.put_u64(
@@ -58,10 +61,11 @@ fn info_get(request: &Request<'_>) -> Result {
 
 fn volume_new(request: &Request<'_>) -> Result {
     request.check_shape(true)?;
+    let reply = request.prepare_reply(STOR_CMD_VOLUME_NEW)?;
     let volume = NewVolume::parse(request.attrs())
         .and_then(NewVolume::make)
         .map_err(|refusal| request.refuse(&refusal))?;
-    request.reply(STOR_CMD_VOLUME_NEW, |message| describe(message, &volume))
+    reply.send(|message| describe(message, &volume))
 }
 
 fn volume_del(request: &Request<'_>) -> Result {
@@ -74,7 +78,9 @@ fn volume_get(request: &Request<'_>) -> Result {
     let volume = selector(request.attrs())
         .and_then(|selector| REGISTRY.lock().find(&selector).cloned())
         .map_err(|refusal| request.refuse(&refusal))?;
-    request.reply(STOR_CMD_VOLUME_GET, |message| describe(message, &volume))
+    request
+        .prepare_reply(STOR_CMD_VOLUME_GET)?
+        .send(|message| describe(message, &volume))
 }
 
 fn volume_dump(dump: &mut Dump<'_>) -> Result {
@@ -127,25 +133,10 @@ fn delete(attrs: Attrs<'_>) -> Result<(), Refusal> {
         ));
     }
     volume.hide();
+    let _event = EVENTS.lock();
     REGISTRY.lock().finish_delete(&volume);
     notify(STOR_CMD_VOLUME_DEL_NTF, |message| {
         describe(message, &volume)
     });
     Ok(())
-}
-
-/// A backing goes away: fails all volumes on it, and tells those who listen. May sleep.
-pub(super) fn lost_backing(dev: DevT, surprise: bool) {
-    let mut from = 0;
-    loop {
-        let Some(volume) = REGISTRY.lock().next_on(dev, from) else {
-            return;
-        };
-        if volume.fail(surprise) {
-            notify(STOR_CMD_VOLUME_FAIL_NTF, |message| {
-                describe(message, &volume)
-            });
-        }
-        from = volume.identity().index + 1;
-    }
 }

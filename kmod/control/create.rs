@@ -2,12 +2,17 @@
 
 //! Makes a volume.
 
-use super::{commands::lost_backing, message::describe, registry::REGISTRY};
+use super::{
+    lost::lost_backing,
+    message::describe,
+    registry::{EVENTS, REGISTRY},
+};
 use crate::{
-    front::Volume,
+    front::{level_above, Volume, MAX_LEVEL},
     kapi::{
-        bdev::{self, Backing, DevT, Holder, OpenError},
+        bdev::{self, Backing, OpenError},
         genl::notify,
+        global::ModuleHold,
         sys::uapi::*,
     },
     model::{
@@ -34,15 +39,13 @@ pub(super) struct NewVolume {
 impl NewVolume {
     /// Reads the attributes of a request.
     pub(super) fn parse(attrs: Attrs<'_>) -> Result<Self, Refusal> {
-        let missing =
-            |field| Refusal::field(Errno::Inval, field, format_args!("missing, it is needed"));
         let name = attrs
             .get(STOR_A_VOLUME_NAME as u16)
-            .ok_or_else(|| missing(Field::Name))?;
+            .ok_or_else(|| Refusal::missing(Field::Name))?;
         let name = Name::new(name.string())?;
         let backing = attrs
             .get(STOR_A_VOLUME_BACKING as u16)
-            .ok_or_else(|| missing(Field::Backing))?
+            .ok_or_else(|| Refusal::missing(Field::Backing))?
             .string();
         if backing.is_empty() {
             return Err(Refusal::field(
@@ -92,7 +95,7 @@ impl NewVolume {
                 block: backing.logical_block_size(),
             },
         )?;
-        place.claim(backing.dev(), extent)?;
+        place.claim(backing.id(), extent)?;
 
         let failed = |e: Error| {
             Refusal::plain(
@@ -110,12 +113,14 @@ impl NewVolume {
             Volume::new(place.identity(), self.backing, backing, extent).map_err(failed)?;
         let volume = Arc::new(volume, GFP_KERNEL).map_err(|_| out_of_memory())?;
         volume.show().map_err(failed)?;
-        place.publish(volume.clone());
+        let event = EVENTS.lock();
+        let lost = place.publish(volume.clone());
         notify(STOR_CMD_VOLUME_ADD_NTF, |m| describe(m, &volume));
+        drop(event);
         // Had the backing begun to go before the volume was in the list, nobody would have found
         // the volume there. From here on, whoever comes after this check does.
-        if volume.backing().is_dead() {
-            lost_backing(volume.backing().dev(), true);
+        if lost || volume.backing().is_dead() {
+            lost_backing(volume.backing().id(), true);
         }
         Ok(volume)
     }
@@ -140,7 +145,10 @@ impl NewVolume {
                 )
             }
         })?;
-        let backing = Backing::open::<Watch>(dev).map_err(|why| match why {
+        let hold = ModuleHold::new(&crate::THIS_MODULE).map_err(|_| {
+            Refusal::plain(Errno::Busy, format_args!("the module is being unloaded"))
+        })?;
+        let backing = Backing::open(dev, hold).map_err(|why| match why {
             OpenError::Busy => refuse(
                 Errno::Busy,
                 format_args!("{path} is mounted or otherwise in use"),
@@ -162,16 +170,13 @@ impl NewVolume {
                 format_args!("{path} is zoned, which stor can not do"),
             ));
         }
+        if level_above(&backing) > MAX_LEVEL {
+            return Err(refuse(
+                Errno::Loop,
+                format_args!("{path} has {} volumes below it already", MAX_LEVEL + 1),
+            ));
+        }
         Ok(backing)
-    }
-}
-
-/// Whom the block layer tells when a backing goes away.
-struct Watch;
-
-impl Holder for Watch {
-    fn lost(dev: DevT, surprise: bool) {
-        lost_backing(dev, surprise);
     }
 }
 

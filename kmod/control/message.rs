@@ -4,12 +4,12 @@
 
 use crate::{
     front::Volume,
-    kapi::{genl::Message, sys::uapi::*},
+    kapi::{genl::Writer, sys::uapi::*},
 };
-use kernel::{prelude::*, str::CString};
+use kernel::prelude::*;
 
-/// Writes all attributes of a volume.
-pub(super) fn describe(message: &mut Message, volume: &Volume) -> Result {
+/// Writes all attributes of a volume. Allocates nothing.
+pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     let identity = volume.identity();
     let extent = volume.extent();
     let backing = volume.backing();
@@ -18,7 +18,6 @@ pub(super) fn describe(message: &mut Message, volume: &Volume) -> Result {
     } else {
         stor_volume_state_STOR_VOLUME_STATE_LIVE
     };
-    let disk = CString::try_from_fmt(fmt!("stor{}", identity.index))?;
     message.put_string(STOR_A_VOLUME_NAME, identity.name.as_bytes())?;
     message.put_bytes(STOR_A_VOLUME_UUID, &identity.uuid)?;
     message.put_u32(STOR_A_VOLUME_INDEX, identity.index)?;
@@ -26,7 +25,7 @@ pub(super) fn describe(message: &mut Message, volume: &Volume) -> Result {
     message.put_u64(STOR_A_VOLUME_OFFSET, extent.start().0)?;
     message.put_u64(STOR_A_VOLUME_LENGTH, extent.length().0)?;
     message.put_u32(STOR_A_VOLUME_STATE, state)?;
-    message.put_string(STOR_A_VOLUME_DISK, disk.to_bytes())?;
+    message.put_string(STOR_A_VOLUME_DISK, volume.disk_name().as_bytes())?;
     message.put_u32(STOR_A_VOLUME_DEV_MAJOR, volume.dev().major())?;
     message.put_u32(STOR_A_VOLUME_DEV_MINOR, volume.dev().minor())?;
     message.put_string(STOR_A_VOLUME_BACKING_DISK, backing.name().as_bytes())?;

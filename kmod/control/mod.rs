@@ -7,6 +7,7 @@
 
 mod commands;
 mod create;
+mod lost;
 mod message;
 mod registry;
 
@@ -15,15 +16,24 @@ use kernel::prelude::*;
 
 /// The control plane, open for commands as long as this exists.
 pub(crate) struct Control {
-    _family: Registration,
+    family: Option<Registration>,
 }
 
 impl Control {
     /// Opens the control plane. Called once.
     pub(crate) fn new() -> Result<Self> {
         crate::kapi::global::init_global!(registry::REGISTRY);
+        crate::kapi::global::init_global!(registry::EVENTS);
         Ok(Self {
-            _family: Registration::new()?,
+            family: Some(Registration::new()?),
         })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // No command from here on, and no volume: each would hold the module.
+        self.family = None;
+        crate::kapi::global::wait_for_callers();
     }
 }

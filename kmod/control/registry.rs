@@ -8,11 +8,19 @@
 //! opened or closed, no disk is added or deleted, no I/O is waited for, and no other lock of stor
 //! or of the block layer is taken. What takes long is done between two short visits: a volume that
 //! is being made, or deleted, keeps its place in the list meanwhile, so that of two callers who
-//! want the same name one wins and the other is told.
+//! want the same name one wins and the other is told. As it is also taken by those who are told
+//! that a backing goes away, and who may have to get I/O going again, memory is allocated under it
+//! without starting I/O.
+//!
+//! [`EVENTS`] comes before it. It keeps a change of the list and the event that tells of it
+//! together, so that listeners see events in the order of the changes.
 
 use crate::{
     front::{Identity, Volume},
-    kapi::{bdev::DevT, global::global_mutex},
+    kapi::{
+        bdev::BackingId,
+        global::{global_mutex, NoIo},
+    },
     model::{
         extent::Extent,
         name::Name,
@@ -27,13 +35,27 @@ global_mutex! {
     pub(super) static REGISTRY: Registry = Registry::new();
 }
 
+global_mutex! {
+    /// Taken around a change and its event.
+    pub(super) static EVENTS: () = ();
+}
+
 enum State {
     /// Being made; on its range once the backing is known.
-    Coming(Option<(DevT, Extent)>),
+    Coming(Option<Place>),
     /// Visible to users.
     Live(Arc<Volume>),
     /// Being deleted.
     Going(Arc<Volume>),
+}
+
+/// Where a volume that is being made is to lie.
+#[derive(Clone, Copy)]
+struct Place {
+    backing: BackingId,
+    extent: Extent,
+    /// The backing has gone away meanwhile.
+    lost: bool,
 }
 
 struct Entry {
@@ -42,11 +64,11 @@ struct Entry {
 }
 
 impl Entry {
-    fn place(&self) -> Option<(DevT, Extent)> {
+    fn place(&self) -> Option<(BackingId, Extent)> {
         match &self.state {
-            State::Coming(place) => *place,
+            State::Coming(place) => place.map(|place| (place.backing, place.extent)),
             State::Live(volume) | State::Going(volume) => {
-                Some((volume.backing().dev(), *volume.extent()))
+                Some((volume.backing().id(), *volume.extent()))
             }
         }
     }
@@ -78,6 +100,19 @@ impl Registry {
         }
     }
 
+    /// Notes that a volume has failed; false if it is no longer in the list.
+    pub(super) fn note_failed(&mut self, volume: &Arc<Volume>) -> bool {
+        let listed = self
+            .visible_from(volume.identity().index)
+            .next()
+            .is_some_and(|first| Arc::ptr_eq(first, volume));
+        if listed {
+            self.changed();
+        }
+        listed
+    }
+
+    /// Notes a change that a dump can see.
     fn changed(&mut self) {
         self.generation = self.generation.checked_add(1).unwrap_or(1);
     }
@@ -132,6 +167,7 @@ impl Registry {
             .entries
             .partition_point(|entry| entry.identity.index < index);
         let out_of_memory = || Refusal::plain(Errno::NoMem, format_args!("out of memory"));
+        let _noio = NoIo::new();
         self.entries
             .reserve(1, GFP_KERNEL)
             .map_err(|_| out_of_memory())?;
@@ -209,10 +245,19 @@ impl Registry {
         }
     }
 
-    /// The first volume on a device that has not failed and has an index of at least `from`.
-    pub(super) fn next_on(&self, dev: DevT, from: u32) -> Option<Arc<Volume>> {
+    /// Notes that a backing goes away, for those volumes on it that are being made.
+    pub(super) fn note_lost(&mut self, backing: BackingId) {
+        for entry in &mut self.entries {
+            if let State::Coming(Some(place)) = &mut entry.state {
+                place.lost |= place.backing == backing;
+            }
+        }
+    }
+
+    /// The first volume on a backing with an index of at least `from`.
+    pub(super) fn next_on(&self, backing: BackingId, from: u32) -> Option<Arc<Volume>> {
         self.visible_from(from)
-            .find(|volume| volume.backing().dev() == dev)
+            .find(|volume| volume.backing().id() == backing)
             .cloned()
     }
 }
@@ -228,13 +273,13 @@ impl Reservation {
         self.identity
     }
 
-    /// Takes a range of a device, unless another volume has some of it.
-    pub(super) fn claim(&self, dev: DevT, extent: Extent) -> Result<(), Refusal> {
+    /// Takes a range of a backing, unless another volume has some of it.
+    pub(super) fn claim(&self, backing: BackingId, extent: Extent) -> Result<(), Refusal> {
         let mut registry = REGISTRY.lock();
         let clash = registry.entries.iter().find(|entry| {
             entry
                 .place()
-                .is_some_and(|(other, range)| other == dev && range.overlaps(&extent))
+                .is_some_and(|(other, range)| other == backing && range.overlaps(&extent))
         });
         if let Some(Entry { identity, .. }) = clash {
             return Err(Refusal::field(
@@ -244,20 +289,28 @@ impl Reservation {
             ));
         }
         if let Some(entry) = registry.entry(self.identity.index) {
-            entry.state = State::Coming(Some((dev, extent)));
+            entry.state = State::Coming(Some(Place {
+                backing,
+                extent,
+                lost: false,
+            }));
         }
         Ok(())
     }
 
-    /// Shows the finished volume to users of the control plane.
-    pub(super) fn publish(self, volume: Arc<Volume>) {
+    /// Shows the finished volume to users of the control plane. True if its backing has gone away
+    /// since the range was claimed.
+    pub(super) fn publish(self, volume: Arc<Volume>) -> bool {
+        let mut lost = false;
         let mut registry = REGISTRY.lock();
         if let Some(entry) = registry.entry(self.identity.index) {
+            lost = matches!(entry.state, State::Coming(Some(Place { lost: true, .. })));
             entry.state = State::Live(volume);
         }
         registry.changed();
         drop(registry);
         core::mem::forget(self);
+        lost
     }
 }
 

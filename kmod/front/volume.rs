@@ -5,9 +5,8 @@
 use crate::{
     engine::Target,
     kapi::{
-        bdev::{Backing, DevT},
+        bdev::{Backing, DevName, DevT},
         disk::{Disk, Operations, Params},
-        global::ModuleHold,
         limits::StackedLimits,
         request::{Request, Status},
     },
@@ -35,6 +34,8 @@ pub(crate) struct Identity {
 struct Front {
     /// The backing is gone. Set once.
     failed: Atomic<bool>,
+    /// How many volumes lie below this one, each the backing of the next.
+    level: u32,
     #[pin]
     target: Target,
 }
@@ -55,15 +56,22 @@ impl Operations for Front {
     }
 }
 
-/// A volume. As long as it exists the module stays loaded.
+/// How many volumes may lie below a volume, each the backing of the next. Every layer submits to
+/// the next from within its own submission, and the stack of a task is small.
+pub(crate) const MAX_LEVEL: u32 = 4;
+
+/// How many volumes lie below a volume on `backing`.
+pub(crate) fn level_above(backing: &Backing) -> u32 {
+    Disk::<Front>::below(backing).map_or(0, |front| front.level + 1)
+}
+
+/// A volume. As long as it exists the module stays loaded: its backing sees to that.
 pub(crate) struct Volume {
     identity: Identity,
     path: CString,
     logical_block_size: u32,
     physical_block_size: u32,
-    // Fields are dropped in this order: the module may go last.
     disk: Disk<Front>,
-    _hold: ModuleHold,
 }
 
 impl Volume {
@@ -75,7 +83,7 @@ impl Volume {
         backing: Backing,
         extent: Extent,
     ) -> Result<Self> {
-        let hold = ModuleHold::new(&crate::THIS_MODULE)?;
+        let level = level_above(&backing);
         let limits = StackedLimits::above(&backing, extent.start().to_sectors());
         let logical_block_size = limits.logical_block_size();
         let physical_block_size = limits.physical_block_size();
@@ -83,6 +91,7 @@ impl Volume {
         let front = KBox::pin_init(
             try_pin_init!(Front {
                 failed: Atomic::new(false),
+                level,
                 target <- Target::new(backing, extent, max_segments),
             }),
             GFP_KERNEL,
@@ -100,7 +109,6 @@ impl Volume {
             logical_block_size,
             physical_block_size,
             disk: Disk::new(params, front)?,
-            _hold: hold,
         })
     }
 
@@ -166,6 +174,11 @@ impl Volume {
     /// Where on the backing it is.
     pub(crate) fn extent(&self) -> &Extent {
         self.disk.ops().target.extent()
+    }
+
+    /// The kernel's name of its disk.
+    pub(crate) fn disk_name(&self) -> DevName {
+        self.disk.name()
     }
 
     /// Number of its disk.

@@ -2,9 +2,9 @@
 
 //! Block devices that are opened exclusively, as the backing of something.
 
-use super::sys::shim;
+use super::{global::ModuleHold, sys::shim};
 use crate::model::units::Bytes;
-use core::{marker::PhantomData, ptr::NonNull};
+use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::{code::*, from_err_ptr, to_result, Error},
@@ -44,11 +44,37 @@ pub(crate) fn lookup(path: &CStr) -> Result<DevT> {
     Ok(DevT(dev))
 }
 
-/// Who is told when a backing goes away.
-pub(crate) trait Holder: 'static {
-    /// The device is going away; `surprise` means that it is gone already, and that I/O to it can
-    /// only fail. Process context; may sleep. The device may have been closed by now.
-    fn lost(dev: DevT, surprise: bool);
+/// Which device it is, among those that are open: other than its number, this can not stand for
+/// another device as long as one of the two is open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BackingId(usize);
+
+/// Defines what is called when a backing goes away: `fn(id: BackingId, surprise: bool)`.
+///
+/// `surprise` means that the device is gone already, and that I/O to it can only fail. Process
+/// context; may sleep, but allocations start no I/O. The device may have been closed by now.
+macro_rules! on_backing_lost {
+    ($function:path) => {
+        /// # Safety
+        ///
+        /// Called by the shim only.
+        #[no_mangle]
+        unsafe extern "C" fn stor_backing_lost(
+            bdev: *mut kernel::bindings::block_device,
+            surprise: bool,
+        ) {
+            $function($crate::kapi::bdev::BackingId::of(bdev), surprise);
+        }
+    };
+}
+
+pub(crate) use on_backing_lost;
+
+impl BackingId {
+    /// The identity of the device at `bdev`, which is not looked at.
+    pub(crate) fn of(bdev: *const bindings::block_device) -> Self {
+        Self(bdev.addr())
+    }
 }
 
 /// Why a device can not be a backing.
@@ -75,6 +101,9 @@ pub(crate) enum OpenError {
 pub(crate) struct Backing {
     file: NonNull<bindings::file>,
     bdev: NonNull<bindings::block_device>,
+    // Dropped after the file is closed: whoever is told that the device goes away finds the claim,
+    // and with it the module, or neither.
+    _hold: ModuleHold,
 }
 
 // SAFETY: The file and its device can be used from, and closed by, any thread.
@@ -83,45 +112,11 @@ unsafe impl Send for Backing {}
 // read while the device is open.
 unsafe impl Sync for Backing {}
 
-struct HolderOps<H>(PhantomData<H>);
-
-impl<H: Holder> HolderOps<H> {
-    const TABLE: bindings::blk_holder_ops = bindings::blk_holder_ops {
-        mark_dead: Some(Self::mark_dead),
-        sync: None,
-        freeze: None,
-        thaw: None,
-    };
-
-    /// # Safety
-    ///
-    /// Called by the block layer only: with a valid `bdev`, whose `bd_holder_lock` is held and is
-    /// given up here.
-    unsafe extern "C" fn mark_dead(bdev: *mut bindings::block_device, surprise: bool) {
-        // SAFETY: `bdev` is valid by the contract of this callback.
-        let dev = DevT(unsafe { shim::stor_shim_bdev_dev(bdev) });
-        // Give up the lock first: what follows may walk up to a file system on our disk, which
-        // takes its own devices' locks of the same class.
-        // SAFETY: The lock is held by the contract of this callback, and ours to give up.
-        unsafe { shim::stor_shim_bd_holder_unlock(bdev) };
-        H::lost(dev, surprise);
-    }
-}
-
-/// The one holder of all devices that this module opens. Its address is what counts; the block
-/// layer never looks behind it.
-static HOLDER: u8 = 0;
-
 impl Backing {
-    /// Opens a device. May sleep.
-    ///
-    /// There must be only one `H` in a module: the block layer insists that a holder always comes
-    /// with the same operations.
-    pub(crate) fn open<H: Holder>(dev: DevT) -> Result<Self, OpenError> {
-        let holder = (&raw const HOLDER).cast_mut().cast::<c_void>();
-        // SAFETY: The holder and its operations are valid as long as the module, which outlives
-        // all its open files.
-        let file = unsafe { shim::stor_shim_bdev_open(dev.0, holder, &HolderOps::<H>::TABLE) };
+    /// Opens a device. May sleep. `hold` is kept until it is closed again.
+    pub(crate) fn open(dev: DevT, hold: ModuleHold) -> Result<Self, OpenError> {
+        // SAFETY: The module's reference is kept as long as the file.
+        let file = unsafe { shim::stor_shim_bdev_open(dev.0) };
         let file = match from_err_ptr(file) {
             Ok(file) => file,
             Err(e) if e == EBUSY => return Err(OpenError::Busy),
@@ -138,7 +133,11 @@ impl Backing {
             return Err(OpenError::Gone);
         };
         // INVARIANT: The file was opened above, and is owned from here on.
-        let backing = Self { file, bdev };
+        let backing = Self {
+            file,
+            bdev,
+            _hold: hold,
+        };
         // SAFETY: The device is open.
         if unsafe { shim::stor_shim_bdev_read_only(backing.as_ptr()) } {
             return Err(OpenError::ReadOnly);
@@ -149,6 +148,11 @@ impl Backing {
     /// The device, valid as long as `self`.
     pub(super) fn as_ptr(&self) -> *mut bindings::block_device {
         self.bdev.as_ptr()
+    }
+
+    /// Which one it is.
+    pub(crate) fn id(&self) -> BackingId {
+        BackingId::of(self.as_ptr())
     }
 
     /// Its number.
@@ -184,12 +188,8 @@ impl Backing {
 
     /// The kernel's name of it.
     pub(crate) fn name(&self) -> DevName {
-        let mut name = DevName([0; DevName::SIZE]);
-        // SAFETY: The device is open by the type invariant, and the buffer has the size given.
-        unsafe {
-            shim::stor_shim_bdev_name(self.as_ptr(), name.0.as_mut_ptr().cast(), DevName::SIZE)
-        };
-        name
+        // SAFETY: The device is open by the type invariant.
+        unsafe { DevName::of(self.as_ptr()) }
     }
 }
 
@@ -206,6 +206,16 @@ pub(crate) struct DevName([u8; Self::SIZE]);
 
 impl DevName {
     const SIZE: usize = 48;
+
+    /// # Safety
+    ///
+    /// `bdev` must be a valid device.
+    pub(super) unsafe fn of(bdev: *mut bindings::block_device) -> Self {
+        let mut name = Self([0; Self::SIZE]);
+        // SAFETY: The device is valid, and the buffer has the size given.
+        unsafe { shim::stor_shim_bdev_name(bdev, name.0.as_mut_ptr().cast(), Self::SIZE) };
+        name
+    }
 
     /// The name without its NUL.
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -3,7 +3,7 @@
 //! A disk with blk-mq queues.
 
 use super::{
-    bdev::{Backing, DevT},
+    bdev::{Backing, DevName, DevT},
     limits::{online_cpus, StackedLimits},
     request::{self, Pdu, Request, Status},
     sys::shim,
@@ -16,10 +16,16 @@ use kernel::{
     prelude::*,
     str::NullTerminatedFormatter,
     sync::atomic::{ordering::*, Atomic},
+    types::Opaque,
 };
 
 /// Requests that one hardware queue can have in flight.
 const QUEUE_DEPTH: u32 = 256;
+
+/// States of a disk.
+const NEW: u32 = 0;
+const LIVE: u32 = 1;
+const GONE: u32 = 2;
 
 /// What a disk does with requests. One value serves all its queues.
 pub(crate) trait Operations: Send + Sync + Sized + 'static {
@@ -134,24 +140,32 @@ pub(crate) struct Params<'a> {
 /// # Invariants
 ///
 /// `blk_mq_alloc_tag_set()` has succeeded on it. It does not move: the box is never given away.
-struct Tags(KBox<bindings::blk_mq_tag_set>);
+struct Tags(Pin<KBox<Opaque<bindings::blk_mq_tag_set>>>);
 
 impl Tags {
     fn new(ops: &'static bindings::blk_mq_ops) -> Result<Self> {
-        let mut set = KBox::new(bindings::blk_mq_tag_set::default(), GFP_KERNEL)?;
-        set.ops = ops;
-        set.nr_hw_queues = online_cpus();
-        set.nr_maps = 1;
-        set.queue_depth = QUEUE_DEPTH;
-        set.cmd_size = size_of::<Pdu>() as u32;
-        set.numa_node = bindings::NUMA_NO_NODE;
-        // The lower device may sleep when a bio is submitted. It does the scheduling, and takes
-        // care of its own requests when a CPU goes offline.
-        set.flags = bindings::BLK_MQ_F_BLOCKING
-            | bindings::BLK_MQ_F_STACKING
-            | bindings::BLK_MQ_F_NO_SCHED_BY_DEFAULT;
-        // SAFETY: The set is filled in as `blk_mq_alloc_tag_set()` asks, and stays in its box.
-        to_result(unsafe { bindings::blk_mq_alloc_tag_set(&mut *set) })?;
+        let set = KBox::pin_init(
+            Opaque::try_ffi_init(|slot: *mut bindings::blk_mq_tag_set| {
+                // SAFETY: `slot` is memory for a tag set that stays where it is; zeros are what
+                // `blk_mq_alloc_tag_set()` asks for in the members that are not set here.
+                to_result(unsafe {
+                    slot.write_bytes(0, 1);
+                    (*slot).ops = ops;
+                    (*slot).nr_hw_queues = online_cpus();
+                    (*slot).nr_maps = 1;
+                    (*slot).queue_depth = QUEUE_DEPTH;
+                    (*slot).cmd_size = size_of::<Pdu>() as u32;
+                    (*slot).numa_node = bindings::NUMA_NO_NODE;
+                    // The lower device may sleep when a bio is submitted. It does the scheduling,
+                    // and takes care of its own requests when a CPU goes offline.
+                    (*slot).flags = bindings::BLK_MQ_F_BLOCKING
+                        | bindings::BLK_MQ_F_STACKING
+                        | bindings::BLK_MQ_F_NO_SCHED_BY_DEFAULT;
+                    bindings::blk_mq_alloc_tag_set(slot)
+                })
+            }),
+            GFP_KERNEL,
+        )?;
         // INVARIANT: It has succeeded just now.
         Ok(Self(set))
     }
@@ -161,7 +175,7 @@ impl Drop for Tags {
     fn drop(&mut self) {
         // SAFETY: It was set up, by the invariant, and the disk that used it is gone: in `Disk`
         // and in `Disk::new()`, tags are dropped last.
-        unsafe { bindings::blk_mq_free_tag_set(&mut *self.0) }
+        unsafe { bindings::blk_mq_free_tag_set(self.0.get()) }
     }
 }
 
@@ -172,11 +186,14 @@ impl Drop for Tags {
 /// - `disk` is a disk with queues of `tags`, with `data` as its `queuedata` and `identity` as its
 ///   `private_data`; a reference to it is owned.
 /// - `data` came from [`KBox::into_raw`] and is owned.
-/// - While `live` is true, the disk is visible to users; it is true at most once.
+/// - The disk was added, and not deleted again, if and only if `state` is `LIVE`; it goes from
+///   `NEW` to `LIVE` to `GONE` and never back.
 pub(crate) struct Disk<T: Operations> {
     disk: NonNull<bindings::gendisk>,
     data: NonNull<QueueData<T>>,
-    live: Atomic<bool>,
+    state: Atomic<u32>,
+    /// There are links between the disk and its backing in sysfs.
+    linked: Atomic<bool>,
     identity: KBox<shim::stor_identity>,
     _tags: Tags,
 }
@@ -215,7 +232,7 @@ impl<T: Operations> Disk<T> {
         // SAFETY: The set is set up, the limits may be written to, and the lock class is static.
         let disk = from_err_ptr(unsafe {
             bindings::__blk_mq_alloc_disk(
-                (&raw const *tags.0).cast_mut(),
+                tags.0.get(),
                 limits.as_mut_ptr(),
                 data.cast(),
                 kernel::static_lock_class!().as_ptr(),
@@ -235,55 +252,70 @@ impl<T: Operations> Disk<T> {
         let this = Self {
             disk,
             data,
-            live: Atomic::new(false),
+            state: Atomic::new(NEW),
+            linked: Atomic::new(false),
             identity,
             _tags: tags,
         };
-        // SAFETY: The disk is ours, and nobody sees it yet.
+        let fops: &'static bindings::block_device_operations = &Table::<T>::FOPS;
+        // SAFETY: The disk is ours, and nobody sees it yet. The device below is open.
         unsafe {
             let disk = disk.as_ptr();
-            (*disk).fops = &Table::<T>::FOPS;
+            (*disk).fops = fops;
             (*disk).private_data = (&raw const *this.identity).cast_mut().cast();
             fill(&mut (*disk).disk_name, format_args!("stor{}", params.index))?;
             bindings::set_capacity(disk, params.capacity.0);
+            shim::stor_shim_disk_match_nowait(disk, this.ops().backing().as_ptr());
         }
         Ok(this)
     }
 
-    /// Shows the disk to users, and reads its partition table. Called once. Does I/O and sleeps.
+    /// Shows the disk to users, and reads its partition table. Does I/O and sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if this was called before, and those of adding a disk.
     pub(crate) fn add(&self) -> Result {
-        // SAFETY: The disk is set up, and the groups are static.
-        to_result(unsafe {
+        // INVARIANT: The disk is added right away; if that fails, it is `GONE` without having been
+        // `LIVE` for anybody else, as the caller has not got it to work yet.
+        if self.state.cmpxchg(NEW, LIVE, Full).is_err() {
+            return Err(EEXIST);
+        }
+        // SAFETY: The disk is set up, this happens once, and the groups are static.
+        let added = to_result(unsafe {
             bindings::device_add_disk(
                 core::ptr::null_mut(),
                 self.disk.as_ptr(),
                 (&raw mut shim::stor_shim_disk_groups).cast(),
             )
-        })?;
-        // INVARIANT: It is visible from now on.
-        self.live.store(true, Release);
+        });
+        if added.is_err() {
+            self.state.store(GONE, Release);
+            return added;
+        }
         // SAFETY: Both devices are valid, and the lower one is claimed.
         let linked = to_result(unsafe {
             bindings::bd_link_disk_holder(self.ops().backing().as_ptr(), self.disk.as_ptr())
         });
-        if linked.is_err() {
-            self.take_down(false);
+        match linked {
+            Ok(()) => self.linked.store(true, Release),
+            // Users may have opened the disk by now: it stays, without links in sysfs.
+            Err(e) => pr_warn!(
+                "no links from disk to backing in sysfs: error {}\n",
+                e.to_errno()
+            ),
         }
-        linked
+        Ok(())
     }
 
     /// Hides the disk, after all its I/O has ended; does nothing if it is hidden. May sleep.
     pub(crate) fn remove(&self) {
-        self.take_down(true);
-    }
-
-    fn take_down(&self, linked: bool) {
-        if !self.live.xchg(false, Full) {
+        if self.state.cmpxchg(LIVE, GONE, Full).is_err() {
             return;
         }
         // SAFETY: The disk was added, and by the exchange above is deleted once only.
         unsafe {
-            if linked {
+            if self.linked.load(Acquire) {
                 bindings::bd_unlink_disk_holder(self.ops().backing().as_ptr(), self.disk.as_ptr());
             }
             bindings::del_gendisk(self.disk.as_ptr());
@@ -311,17 +343,37 @@ impl<T: Operations> Disk<T> {
         }
     }
 
-    /// Tells what stands on the disk, a file system say, that its device is going away. With
+    /// Tells what stands on the disk or on a partition of it, a file system say, that its device is going away. With
     /// `surprise`, that it is gone, and nothing can be written back. May sleep.
     pub(crate) fn mark_dead(&self, surprise: bool) {
+        // SAFETY: The disk is valid.
+        unsafe { shim::stor_shim_disk_mark_dead(self.disk.as_ptr(), surprise) }
+    }
+
+    /// The kernel's name of the disk, as in `stor0`.
+    pub(crate) fn name(&self) -> DevName {
         // SAFETY: A disk has its whole-disk device as long as it exists.
-        unsafe { bindings::bdev_mark_dead((*self.disk.as_ptr()).part0, surprise) }
+        unsafe { DevName::of((*self.disk.as_ptr()).part0) }
     }
 
     /// Number of the disk.
     pub(crate) fn dev(&self) -> DevT {
         // SAFETY: The disk is valid.
         DevT::new(unsafe { shim::stor_shim_disk_devt(self.disk.as_ptr()) })
+    }
+
+    /// What serves the queues of the disk that `backing` is, or is a partition of, if that is one
+    /// of these disks.
+    pub(crate) fn below(backing: &Backing) -> Option<&T> {
+        // SAFETY: The device is open, and so has its disk. A disk with our operations has our
+        // queue data, which stays: a disk that is open can not be closed and freed.
+        unsafe {
+            let disk = (*backing.as_ptr()).bd_disk;
+            if (*(*disk).fops).owner != T::MODULE.as_ptr() {
+                return None;
+            }
+            Some(&(*(*(*disk).queue).queuedata.cast::<QueueData<T>>()).ops)
+        }
     }
 
     /// What serves its queues.
@@ -333,7 +385,7 @@ impl<T: Operations> Disk<T> {
 
 impl<T: Operations> Drop for Disk<T> {
     fn drop(&mut self) {
-        self.take_down(true);
+        self.remove();
         // SAFETY: The reference to the disk is ours. When `del_gendisk()` has returned, or if the
         // disk was never added, no request exists and none can come, so nothing uses the data any
         // more. The tags are dropped after this.

@@ -112,15 +112,41 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// Answers with one message, which `fill` fills.
-    pub(crate) fn reply(&self, cmd: u32, fill: impl FnOnce(&mut Message) -> Result) -> Result {
+    /// Begins the answer. To be done before anything is changed, so that a change is never made
+    /// and then not told of for want of memory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn prepare_reply(&self, cmd: u32) -> Result<Reply<'_>> {
         let mut hdr = core::ptr::null_mut();
         // SAFETY: `info` is valid by the type invariant, and `hdr` may be written to.
         let skb =
             unsafe { shim::stor_shim_genl_reply_new(self.info.as_ptr(), cmd as u8, &mut hdr) };
-        let mut message = Message::new(skb, hdr)?;
-        fill(&mut message)?;
-        let skb = message.finish();
+        Ok(Reply {
+            message: Message::new(skb, hdr)?,
+            info: self.info,
+            _call: PhantomData,
+        })
+    }
+}
+
+/// An answer that is not sent yet.
+///
+/// # Invariants
+///
+/// `info` is that of the request, valid for `'a`.
+pub(crate) struct Reply<'a> {
+    message: Message,
+    info: NonNull<bindings::genl_info>,
+    _call: PhantomData<&'a ()>,
+}
+
+impl Reply<'_> {
+    /// Sends the answer, which `fill` fills.
+    pub(crate) fn send(mut self, fill: impl FnOnce(&mut Writer<'_>) -> Result) -> Result {
+        fill(&mut Writer(&mut self.message))?;
+        let skb = self.message.finish();
         // SAFETY: The message is complete; this takes it over.
         to_result(unsafe { shim::stor_shim_genl_reply(skb, self.info.as_ptr()) })
     }
@@ -128,12 +154,12 @@ impl<'a> Request<'a> {
 
 /// Sends an event to those who listen. What can not be sent for want of memory is lost; netlink
 /// listeners must be able to lose events anyway. May sleep.
-pub(crate) fn notify(cmd: u32, fill: impl FnOnce(&mut Message) -> Result) {
+pub(crate) fn notify(cmd: u32, fill: impl FnOnce(&mut Writer<'_>) -> Result) {
     let mut hdr = core::ptr::null_mut();
     // SAFETY: `hdr` may be written to.
     let skb = unsafe { shim::stor_shim_genl_ntf_new(cmd as u8, &mut hdr) };
     let filled = Message::new(skb, hdr).and_then(|mut message| {
-        fill(&mut message)?;
+        fill(&mut Writer(&mut message))?;
         Ok(message)
     });
     match filled {
@@ -201,7 +227,7 @@ impl Dump<'_> {
     }
 
     /// Adds one message; false if there is no room for it, and the dump goes on in a later call.
-    pub(crate) fn entry(&mut self, cmd: u32, fill: impl FnOnce(&mut Message) -> Result) -> bool {
+    pub(crate) fn entry(&mut self, cmd: u32, fill: impl FnOnce(&mut Writer<'_>) -> Result) -> bool {
         // SAFETY: Valid by the type invariant.
         let hdr = unsafe {
             shim::stor_shim_genl_dump_put(self.skb.as_ptr(), self.cb.as_ptr(), cmd as u8)
@@ -210,7 +236,7 @@ impl Dump<'_> {
             return false;
         };
         let mut message = core::mem::ManuallyDrop::new(Message { skb: self.skb, hdr });
-        let filled = fill(&mut message).is_ok();
+        let filled = fill(&mut Writer(&mut message)).is_ok();
         // SAFETY: `hdr` is the header of the message that was begun in this buffer.
         unsafe {
             if filled {
@@ -235,7 +261,7 @@ impl Dump<'_> {
 /// # Invariants
 ///
 /// `hdr` is the header of the last message in `skb`, which this owns.
-pub(crate) struct Message {
+struct Message {
     skb: NonNull<bindings::sk_buff>,
     hdr: NonNull<c_void>,
 }
@@ -272,23 +298,7 @@ impl Message {
         })
     }
 
-    /// Adds a 32-bit number.
-    pub(crate) fn put_u32(&mut self, kind: u32, value: u32) -> Result {
-        self.put(kind, &value.to_ne_bytes())
-    }
-
-    /// Adds a 64-bit number.
-    pub(crate) fn put_u64(&mut self, kind: u32, value: u64) -> Result {
-        self.put(kind, &value.to_ne_bytes())
-    }
-
-    /// Adds bytes.
-    pub(crate) fn put_bytes(&mut self, kind: u32, value: &[u8]) -> Result {
-        self.put(kind, value)
-    }
-
-    /// Adds a string, given without its NUL.
-    pub(crate) fn put_string(&mut self, kind: u32, value: &[u8]) -> Result {
+    fn put_nul_terminated(&mut self, kind: u32, value: &[u8]) -> Result {
         let length = c_int::try_from(value.len() + 1).map_err(|_| EMSGSIZE)?;
         // SAFETY: The buffer is ours.
         let attr = unsafe { bindings::nla_reserve(self.skb.as_ptr(), kind as c_int, length) };
@@ -309,6 +319,31 @@ impl Drop for Message {
     fn drop(&mut self) {
         // SAFETY: The buffer is ours.
         unsafe { bindings::nlmsg_free(self.skb.as_ptr()) };
+    }
+}
+
+/// What fills a message: only what is in it can be reached.
+pub(crate) struct Writer<'a>(&'a mut Message);
+
+impl Writer<'_> {
+    /// Adds a 32-bit number.
+    pub(crate) fn put_u32(&mut self, kind: u32, value: u32) -> Result {
+        self.0.put(kind, &value.to_ne_bytes())
+    }
+
+    /// Adds a 64-bit number.
+    pub(crate) fn put_u64(&mut self, kind: u32, value: u64) -> Result {
+        self.0.put(kind, &value.to_ne_bytes())
+    }
+
+    /// Adds bytes.
+    pub(crate) fn put_bytes(&mut self, kind: u32, value: &[u8]) -> Result {
+        self.0.put(kind, value)
+    }
+
+    /// Adds a string, given without its NUL.
+    pub(crate) fn put_string(&mut self, kind: u32, value: &[u8]) -> Result {
+        self.0.put_nul_terminated(kind, value)
     }
 }
 
@@ -371,12 +406,16 @@ unsafe fn explain(
         if let Some(bad) = blamed.and_then(|at| attrs.0.get(at..)) {
             extack.bad_attr = bad.as_ptr().cast();
         }
+        if let Some(field) = refusal.field.filter(|_| refusal.missing) {
+            extack.miss_type = number_of(field);
+        }
     }
     match refusal.errno {
         Errno::Acces => EACCES,
         Errno::Busy => EBUSY,
         Errno::Exist => EEXIST,
         Errno::Inval => EINVAL,
+        Errno::Loop => ELOOP,
         Errno::NoEnt => ENOENT,
         Errno::NoMem => ENOMEM,
         Errno::NoSpc => ENOSPC,

@@ -2,6 +2,7 @@
 
 //! A mutex in a static, and the hold that a volume has on the module.
 
+use super::sys::shim;
 use kernel::{bindings, error::code::ENODEV, error::Result, ThisModule};
 
 /// Defines a static mutex that code without `unsafe` can use.
@@ -59,9 +60,42 @@ impl ModuleHold {
 
 impl Drop for ModuleHold {
     fn drop(&mut self) {
-        // SAFETY: By the invariant this reference is ours. The caller runs on behalf of netlink or
-        // of another module's callback, so code of this module is still there when this returns:
-        // unloading waits for the family, and for the devices, to be unregistered.
+        // SAFETY: By the invariant this reference is ours. The code that runs here stays: a netlink
+        // handler runs under the lock that unregistering the family takes, the callback of a
+        // backing has a reference of its own, and what little either has left to do after that,
+        // the module's exit waits for (see `wait_for_callers()`).
         unsafe { bindings::module_put(self.0) }
+    }
+}
+
+/// Waits for those who are on their last steps in the module's code. The last thing that the
+/// module's exit does. Sleeps.
+pub(crate) fn wait_for_callers() {
+    // SAFETY: Called in process context.
+    unsafe { shim::stor_shim_wait_for_callers() }
+}
+
+/// As long as this exists, allocations of the current task start no I/O.
+pub(crate) struct NoIo {
+    flags: u32,
+    // It belongs to the task that made it.
+    _not_send: core::marker::PhantomData<*mut ()>,
+}
+
+impl NoIo {
+    /// Begins the scope. Scopes end in the opposite order.
+    pub(crate) fn new() -> Self {
+        Self {
+            // SAFETY: Sets a flag of the current task.
+            flags: unsafe { shim::stor_shim_noio_save() },
+            _not_send: core::marker::PhantomData,
+        }
+    }
+}
+
+impl Drop for NoIo {
+    fn drop(&mut self) {
+        // SAFETY: The flags are what was saved by this task.
+        unsafe { shim::stor_shim_noio_restore(self.flags) }
     }
 }

@@ -61,6 +61,11 @@ const INHERITED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
     | 1 << bindings::req_flag_bits___REQ_BACKGROUND
     | 1 << bindings::req_flag_bits___REQ_SWAP
     | 1 << bindings::req_flag_bits___REQ_NOUNMAP;
+/// Of these, the ones that a merged request must not pass on.
+const MIXED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
+    | 1 << bindings::req_flag_bits___REQ_FAILFAST_TRANSPORT
+    | 1 << bindings::req_flag_bits___REQ_FAILFAST_DRIVER
+    | 1 << bindings::req_flag_bits___REQ_RAHEAD;
 const NOWAIT: u32 = 1 << bindings::req_flag_bits___REQ_NOWAIT;
 const PREFLUSH: u32 = 1 << bindings::req_flag_bits___REQ_PREFLUSH;
 const OP_MASK: u32 = (1 << bindings::REQ_OP_BITS) - 1;
@@ -90,7 +95,7 @@ unsafe fn pdu(rq: *mut bindings::request) -> *mut Pdu {
 ///
 /// # Invariants
 ///
-/// `rq` is a valid request of a queue made by [`super::disk::Disk`], which nobody else has.
+/// `rq` is a valid request of a queue made by [`super::disk::Disk`], which was passed to us alone.
 pub(crate) struct Request<'a> {
     rq: NonNull<bindings::request>,
     _queue: PhantomData<fn(&'a ()) -> &'a ()>,
@@ -109,14 +114,26 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn raw(&self) -> &bindings::request {
-        // SAFETY: The request is valid and nobody else writes to it, by the type invariant.
-        unsafe { self.rq.as_ref() }
+    fn cmd_flags(&self) -> u32 {
+        // SAFETY: The request is valid by the type invariant. Only its reference count changes
+        // under us, so no reference to the whole is made, here and below.
+        unsafe { (*self.rq.as_ptr()).cmd_flags }
+    }
+
+    /// First and last bio; null for a flush.
+    fn bios(&self) -> (*mut bindings::bio, *mut bindings::bio) {
+        // SAFETY: As in `cmd_flags()`.
+        unsafe { ((*self.rq.as_ptr()).bio, (*self.rq.as_ptr()).biotail) }
+    }
+
+    fn data_len(&self) -> u32 {
+        // SAFETY: As in `cmd_flags()`.
+        unsafe { (*self.rq.as_ptr()).__data_len }
     }
 
     /// What it asks for; `None` if that is nothing a disk of ours offers.
     pub(crate) fn op(&self) -> Option<Op> {
-        match self.raw().cmd_flags & OP_MASK {
+        match self.cmd_flags() & OP_MASK {
             bindings::req_op_REQ_OP_READ => Some(Op::Read),
             bindings::req_op_REQ_OP_WRITE => Some(Op::Write),
             bindings::req_op_REQ_OP_FLUSH => Some(Op::Flush),
@@ -129,12 +146,13 @@ impl<'a> Request<'a> {
 
     /// Its first sector on the disk.
     pub(crate) fn sector(&self) -> Sectors {
-        Sectors(self.raw().__sector)
+        // SAFETY: As in `cmd_flags()`.
+        Sectors(unsafe { (*self.rq.as_ptr()).__sector })
     }
 
     /// Its length.
     pub(crate) fn length(&self) -> Bytes {
-        Bytes(u64::from(self.raw().__data_len))
+        Bytes(u64::from(self.data_len()))
     }
 
     /// Sends it down as one bio that starts at `at` on the backing, and ends it when that ends,
@@ -148,15 +166,20 @@ impl<'a> Request<'a> {
         let rq = self.rq.as_ptr();
         // SAFETY: All requests of our queues have our PDU, by the type invariant.
         let pdu = unsafe { pdu(rq) };
-        // SAFETY: A started request's PDU is ours; nothing has set it up yet, and raw pointers to
-        // its fields need no initialised value.
+        // SAFETY: The PDU belongs to whoever has the request. Nothing has set it up yet, and a raw
+        // pointer to a field needs no initialised value.
         let bio = unsafe { &raw mut (*pdu).bio };
-        let opf = (self.raw().cmd_flags & INHERITED) | op.lower_opf();
-        let first = self.raw().bio;
+        let (first, last) = self.bios();
+        let mut opf = (self.cmd_flags() & INHERITED) | op.lower_opf();
+        if first != last {
+            // The flags of a merged request are those of its first bio. The others may not have
+            // asked to fail fast, or to be readahead.
+            opf &= !MIXED;
+        }
         let mut table = core::ptr::null_mut();
 
         match op {
-            Op::Read | Op::Write if first == self.raw().biotail => {
+            Op::Read | Op::Write if first == last => {
                 // SAFETY: `bio` is memory for a bio, `first` is the bio of the request, and the
                 // device is open as long as `lower`.
                 let err = unsafe {
@@ -170,9 +193,17 @@ impl<'a> Request<'a> {
                 if err != 0 {
                     return Err(Status::RESOURCE);
                 }
-                // A request that may not wait ends with EAGAIN where its bio's owner expects it.
-                // SAFETY: `bio` and `first` are initialised.
-                unsafe { (*bio).bi_opf = opf | ((*first).bi_opf & NOWAIT) };
+                // A bio that may not wait ends with EAGAIN where its owner expects it. A device
+                // that can not promise that, as a dm table may become one, would refuse the bio.
+                // SAFETY: `bio` and `first` are initialised, and the device is open.
+                unsafe {
+                    if (*first).bi_opf & NOWAIT != 0
+                        && shim::stor_shim_bdev_nowait(lower.backing.as_ptr())
+                    {
+                        opf |= NOWAIT;
+                    }
+                    (*bio).bi_opf = opf;
+                }
             }
             Op::Read | Op::Write => {
                 table = lower.table().ok_or(Status::RESOURCE)?;
@@ -211,7 +242,7 @@ impl<'a> Request<'a> {
             (*pdu).table = table;
             (*pdu).pool = lower.pool.get();
             bindings::blk_mq_start_request(rq);
-            bindings::submit_bio_noacct(bio);
+            shim::stor_shim_submit_lower(bio);
         }
         Ok(())
     }
@@ -219,11 +250,11 @@ impl<'a> Request<'a> {
     /// Gives a lower bio that is no clone the length of the request and what its first bio is
     /// accounted to.
     fn inherit(&self, bio: *mut bindings::bio) {
-        let first = self.raw().bio;
+        let (first, _) = self.bios();
         // SAFETY: The caller has initialised `bio`. `first` is null or the first bio of the
         // request; a flush has none.
         unsafe {
-            (*bio).bi_iter.bi_size = self.raw().__data_len;
+            (*bio).bi_iter.bi_size = self.data_len();
             if !first.is_null() {
                 (*bio).bi_ioprio = (*first).bi_ioprio;
                 (*bio).bi_write_hint = (*first).bi_write_hint;

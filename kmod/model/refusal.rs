@@ -20,6 +20,8 @@ pub enum Errno {
     Busy,
     /// It exists already.
     Exist,
+    /// Too many layers.
+    Loop,
     /// The value is against a rule.
     Inval,
     /// No such thing.
@@ -123,6 +125,8 @@ pub struct Refusal {
     pub errno: Errno,
     /// The attribute to blame, if it is one.
     pub field: Option<Field>,
+    /// Whether the field is to blame for not being there.
+    pub missing: bool,
     /// The sentence; it starts with the name of the attribute.
     pub text: Text,
 }
@@ -136,7 +140,16 @@ impl Refusal {
         Self {
             errno,
             field: Some(field),
+            missing: false,
             text,
+        }
+    }
+
+    /// A refusal of a request without `field`, which has to be there.
+    pub fn missing(field: Field) -> Self {
+        Self {
+            missing: true,
+            ..Self::field(Errno::Inval, field, format_args!("missing, it is needed"))
         }
     }
 
@@ -147,6 +160,7 @@ impl Refusal {
         Self {
             errno,
             field: None,
+            missing: false,
             text,
         }
     }

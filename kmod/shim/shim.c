@@ -7,6 +7,8 @@
 #include <linux/bio.h>
 #include <linux/mempool.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 #include <linux/sysfs.h>
 
 #include "shim.h"
@@ -51,19 +53,68 @@ unsigned int stor_shim_num_online_cpus(void)
 	return num_online_cpus();
 }
 
+unsigned int stor_shim_noio_save(void)
+{
+	return memalloc_noio_save();
+}
+
+void stor_shim_noio_restore(unsigned int flags)
+{
+	memalloc_noio_restore(flags);
+}
+
+/**
+ * stor_shim_wait_for_callers - wait for those on their last steps in our code
+ *
+ * Whoever drops the last reference to the module may still have a few
+ * instructions of it to go, and be preempted there. To be called when nothing
+ * can enter the module's code any more.
+ */
+void stor_shim_wait_for_callers(void)
+{
+	synchronize_rcu_tasks();
+}
+
+static void stor_mark_dead(struct block_device *bdev, bool surprise)
+	__releases(&bdev->bd_holder_lock)
+{
+	unsigned int noio;
+
+	/*
+	 * Under the lock the claim stands, and with it a reference to the
+	 * module. Keep one: the claim may go as soon as the lock does.
+	 */
+	__module_get(THIS_MODULE);
+	/*
+	 * What follows may walk up to a file system on our disk, which takes
+	 * locks of the same class.
+	 */
+	mutex_unlock(&bdev->bd_holder_lock);
+	/* The caller may be the one who has to get I/O going again. */
+	noio = memalloc_noio_save();
+	stor_backing_lost(bdev, surprise);
+	memalloc_noio_restore(noio);
+	module_put(THIS_MODULE);
+}
+
+static const struct blk_holder_ops stor_holder_ops = {
+	.mark_dead = stor_mark_dead,
+};
+
 /**
  * stor_shim_bdev_open - open a device exclusively for reading and writing
  * @dev: its number
- * @holder: who claims it
- * @hops: what to call when the device goes away
+ *
+ * All opens have one holder, so that they can share a device. The caller has a
+ * reference to the module, and keeps it until it has closed the file.
  *
  * Return: the open file or an ERR_PTR().
  */
-struct file *stor_shim_bdev_open(dev_t dev, void *holder,
-				 const struct blk_holder_ops *hops)
+struct file *stor_shim_bdev_open(dev_t dev)
 {
 	return bdev_file_open_by_dev(dev, BLK_OPEN_READ | BLK_OPEN_WRITE,
-				     holder, hops);
+				     (void *)&stor_holder_ops,
+				     &stor_holder_ops);
 }
 
 bool stor_shim_bdev_read_only(struct block_device *bdev)
@@ -116,16 +167,6 @@ void stor_shim_bdev_name(struct block_device *bdev, char *buf, size_t len)
 }
 
 /**
- * stor_shim_bd_holder_unlock - give up the lock that mark_dead() is called with
- * @bdev: the device that mark_dead() was called for
- */
-void stor_shim_bd_holder_unlock(struct block_device *bdev)
-	__releases(&bdev->bd_holder_lock)
-{
-	mutex_unlock(&bdev->bd_holder_lock);
-}
-
-/**
  * stor_shim_disk_claim_closed - shut a disk to openers unless somebody has it open
  * @disk: the disk
  * @close: called with @arg while nobody can open the disk; makes open() fail
@@ -146,9 +187,87 @@ bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
 	return closed;
 }
 
+/**
+ * stor_shim_disk_match_nowait - offer NOWAIT only if the device below does
+ * @disk: a disk that nobody can see yet
+ * @bdev: the device that it stands on
+ *
+ * blk-mq offers it for every disk, but it is the lower device that may wait.
+ */
+void stor_shim_disk_match_nowait(struct gendisk *disk,
+				 struct block_device *bdev)
+{
+	if (!bdev_nowait(bdev))
+		disk->queue->limits.features &= ~BLK_FEAT_NOWAIT;
+}
+
+/**
+ * stor_shim_disk_mark_dead - tell what stands on a disk and on its partitions
+ * @disk: the disk
+ * @surprise: nothing can be written back any more
+ *
+ * Other than with blk_mark_disk_dead() the disk keeps its size: whoever has it
+ * open shall get errors, not an end of file.
+ */
+void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise)
+{
+	struct block_device *bdev;
+	unsigned long partno;
+
+	rcu_read_lock();
+	xa_for_each(&disk->part_tbl, partno, bdev) {
+		struct device *dev = &bdev->bd_device;
+
+		if (!kobject_get_unless_zero(&dev->kobj))
+			continue;
+		rcu_read_unlock();
+		bdev_mark_dead(bdev, surprise);
+		put_device(dev);
+		rcu_read_lock();
+	}
+	rcu_read_unlock();
+}
+
 dev_t stor_shim_disk_devt(struct gendisk *disk)
 {
 	return disk_devt(disk);
+}
+
+/**
+ * stor_shim_submit_lower - submit a bio from within queue_rq()
+ * @bio: the bio; it holds a tag of ours until it ends
+ *
+ * It goes down at once, whatever the submitter has begun:
+ *
+ * - Inside submit_bio(), current->bio_list would put it off until the submitter
+ *   is done with its own bio. If that is split in more pieces than we have
+ *   tags, the submitter waits for a tag that only a bio put off can give back.
+ * - While a plug is flushed, its rq_count is 0 and its list is being issued
+ *   inside our queue's SRCU section. A request of the lower queue that joined
+ *   the list would be issued there too, and quiescing the lower queue would
+ *   not wait for it.
+ *
+ * A plug that is not being flushed stays: should we sleep below, what is in it
+ * has to go.
+ *
+ * Context: process.
+ */
+void stor_shim_submit_lower(struct bio *bio)
+{
+	struct bio_list *bio_list = current->bio_list;
+	struct blk_plug *plug = current->plug;
+
+	current->bio_list = NULL;
+	if (plug && !plug->rq_count)
+		current->plug = NULL;
+	submit_bio_noacct(bio);
+	current->plug = plug;
+	current->bio_list = bio_list;
+}
+
+bool stor_shim_bdev_nowait(struct block_device *bdev)
+{
+	return bdev_nowait(bdev);
 }
 
 /**

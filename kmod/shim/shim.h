@@ -37,9 +37,11 @@ enum stor_shim_const {
 extern const struct attribute_group *stor_shim_disk_groups[];
 
 unsigned int stor_shim_num_online_cpus(void);
+unsigned int stor_shim_noio_save(void);
+void stor_shim_noio_restore(unsigned int flags);
+void stor_shim_wait_for_callers(void);
 
-struct file *stor_shim_bdev_open(dev_t dev, void *holder,
-				 const struct blk_holder_ops *hops);
+struct file *stor_shim_bdev_open(dev_t dev);
 bool stor_shim_bdev_read_only(struct block_device *bdev);
 bool stor_shim_bdev_is_zoned(struct block_device *bdev);
 bool stor_shim_bdev_is_dead(struct block_device *bdev);
@@ -47,12 +49,23 @@ loff_t stor_shim_bdev_nr_bytes(struct block_device *bdev);
 dev_t stor_shim_bdev_dev(struct block_device *bdev);
 unsigned int stor_shim_bdev_logical_block_size(struct block_device *bdev);
 void stor_shim_bdev_name(struct block_device *bdev, char *buf, size_t len);
-void stor_shim_bd_holder_unlock(struct block_device *bdev);
 
+/**
+ * stor_backing_lost - told when a backing goes away; defined in Rust
+ * @bdev: the device; it may be closed, and freed, at any time
+ * @surprise: it is gone already, I/O to it can only fail
+ */
+void stor_backing_lost(struct block_device *bdev, bool surprise);
+
+void stor_shim_disk_match_nowait(struct gendisk *disk,
+				 struct block_device *bdev);
+void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise);
 bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
 				 void *arg);
 dev_t stor_shim_disk_devt(struct gendisk *disk);
 
+void stor_shim_submit_lower(struct bio *bio);
+bool stor_shim_bdev_nowait(struct block_device *bdev);
 unsigned int stor_shim_rq_bvecs(struct request *rq, struct bio_vec *table,
 				unsigned int max);
 int stor_shim_bvec_pool_init(struct mempool *pool, unsigned int nr_bvecs);

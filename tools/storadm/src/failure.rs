@@ -5,6 +5,7 @@
 use std::io;
 use std::path::Path;
 
+use nix::errno::Errno;
 use stor_netlink::{errno_name, Error};
 
 /// Where the kernel shows that the module is there.
@@ -67,9 +68,14 @@ impl Failure {
 
     /// A system call failed in `what`.
     pub fn system(what: &str, error: &io::Error) -> Self {
+        let errno = error.raw_os_error();
+        let text = match errno {
+            Some(errno) => format!("{} ({})", Errno::from_raw(errno).desc(), errno_name(errno)),
+            None => error.to_string(),
+        };
         Self {
-            errno: error.raw_os_error().map(errno_name),
-            ..Self::new(Status::Failed, format!("{what}: {error}"))
+            errno: errno.map(errno_name),
+            ..Self::new(Status::Failed, format!("{what}: {text}"))
         }
     }
 
@@ -116,6 +122,11 @@ mod tests {
         );
         assert_eq!(Failure::not_loaded(true).status, Status::NotLoaded);
 
+        let full = Failure::from(io::Error::from_raw_os_error(28));
+        assert_eq!(
+            full.message,
+            "cannot write to standard output: No space left on device (ENOSPC)"
+        );
         let closed = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!(
             (closed.status, closed.message.as_str()),

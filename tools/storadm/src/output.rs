@@ -5,7 +5,8 @@
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
-use stor_netlink::{Info, Text, Volume};
+use stor_netlink::uapi::STOR_VOLUME_STATE_LIVE;
+use stor_netlink::{Info, Text, Volume, VolumeState};
 
 use crate::failure::Failure;
 use crate::json::{Document, JsonError, JsonWarning};
@@ -14,6 +15,9 @@ use crate::table::{aligned, key_values, tabbed, Align};
 
 /// Stands for what is not known.
 const UNKNOWN: &str = "-";
+
+/// The state of a volume that is well.
+const LIVE: VolumeState = VolumeState(STOR_VOLUME_STATE_LIVE);
 
 /// For whom output is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,8 +113,13 @@ pub fn disk_path(volume: &Volume) -> String {
 
 /// A few words about a volume.
 pub fn summary(volume: &Volume) -> String {
+    // Worth a word only when it is not as it should be.
+    let state = match volume.state {
+        Some(state) if state != LIVE => format!(", {state}"),
+        _ => String::new(),
+    };
     format!(
-        "{}: {}, {} on {}",
+        "{}: {}, {} on {}{state}",
         name(volume),
         disk_path(volume),
         size(volume.length, true),

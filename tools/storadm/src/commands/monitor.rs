@@ -134,7 +134,8 @@ fn event_line(
 mod tests {
     use super::*;
     use pretty_assertions::assert_eq;
-    use stor_netlink::Text;
+    use stor_netlink::uapi::STOR_VOLUME_STATE_FAILED;
+    use stor_netlink::{Text, VolumeState};
 
     #[test]
     fn lines() {
@@ -154,6 +155,11 @@ mod tests {
             line(Style::Terminal, Some(&volume)),
             "T  volume-add      vm1: /dev/stor0, 10GiB on /dev/a\\tb\n"
         );
+        let failed = Volume {
+            state: Some(VolumeState(STOR_VOLUME_STATE_FAILED)),
+            ..volume.clone()
+        };
+        assert!(line(Style::Terminal, Some(&failed)).ends_with(", failed\n"));
         assert_eq!(line(Style::Plain, None), "T\tvolume-add\t-\t-\n");
         let json = line(Style::Json, Some(&volume));
         assert_eq!(json.lines().count(), 1);

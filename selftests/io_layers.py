@@ -1,0 +1,233 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""What stands on a volume, and what a volume can stand on."""
+
+import errno
+import hashlib
+import os
+import pathlib
+import struct
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+from stor import (BLKRRPART, MIB, Device, Disk,  # noqa: E402
+                  add_partition, clean, delete_partition, need, number_of,
+                  one_of_each, pattern, refused, run, settle, setup)
+from tap import Skip, check, equal, main, test  # noqa: E402
+
+
+def table(block, *parts):
+    """A DOS partition table; of (first byte, bytes)."""
+    entries = b"".join(
+        struct.pack("<B3sB3sII", 0, b"\0\2\0", 0x83, b"\xfe\xff\xff",
+                    start // block, length // block)
+        for start, length in parts)
+    return (bytes(446) + entries.ljust(64, b"\0") + b"\x55\xaa").ljust(
+        block, b"\0")
+
+
+@test
+def partitions(stor, devices):
+    """a partition table: partitions appear, take I/O, and hold the disk"""
+    for device in one_of_each(devices):
+        block = device.block
+        start, length = 16 * MIB, 16 * MIB
+        stor.new("one", device, offset=start, length=length)
+        parts = [(MIB, 2 * MIB), (4 * MIB, 3 * MIB)]
+        with Disk("/dev/stor0") as disk:
+            disk.write(0, table(block, *parts))
+            data = pattern(1, length - MIB)
+            disk.write(MIB, data)
+            settle()
+            disk.ioctl(BLKRRPART)
+        settle()
+        for number, (at, size) in enumerate(parts, 1):
+            path = f"/dev/stor0p{number}"
+            equal(number_of(f"/sys/block/stor0/stor0p{number}/size") * 512,
+                  size, f"size of {path}")
+            with Disk(path) as part:
+                equal(part.read(0, size), data[at - MIB:at - MIB + size],
+                      path)
+                new = pattern(number, MIB)
+                part.write(size - MIB, new)
+            with Disk(device) as lower:
+                equal(lower.read(start + at + size - MIB, MIB), new,
+                      "on the backing")
+        with Disk("/dev/stor0p2", os.O_RDONLY):
+            settle()
+            refused(errno.EBUSY, "stor0 of volume one is open",
+                    stor.raw_delete, name="one")
+        stor.delete(name="one")
+        equal(os.path.exists("/dev/stor0p1"), False, "the partition is there")
+        # They are found again with the next volume there.
+        stor.new("two", device, offset=start, length=length)
+        settle()
+        equal(os.path.exists("/dev/stor0p2"), True, "the partition is there")
+        with Disk("/dev/stor0") as disk:
+            disk.write(0, bytes(block))
+        stor.delete(name="two")
+
+
+def fill(folder, files):
+    """Write files, and give back their sums."""
+    sums = {}
+    for number in range(files):
+        data = pattern(number, 1 + number * 37813 % 500000)
+        path = pathlib.Path(folder, f"d{number % 3}/f{number}")
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            file.write(data)
+            if number % 4 == 0:
+                file.flush()
+                os.fsync(file.fileno())
+        sums[str(path.relative_to(folder))] = hashlib.sha256(data).digest()
+    return sums
+
+
+def sums(folder):
+    """The sums of the files below a folder."""
+    return {str(path.relative_to(folder)):
+            hashlib.sha256(path.read_bytes()).digest()
+            for path in pathlib.Path(folder).rglob("f*") if path.is_file()}
+
+
+def file_system(stor, devices, kind, make, check_it, size):
+    """Make one, use it, and check it, above and on the bare backing."""
+    need(make[0], check_it[0], "mount")
+    for device in one_of_each(devices):
+        stor.new("one", device, length=size)
+        settle()
+        run(*make, "/dev/stor0")
+        with tempfile.TemporaryDirectory() as folder:
+            mounted = run("mount", "-t", kind, "/dev/stor0", folder,
+                          check=False)
+            if mounted.returncode:
+                stor.delete(name="one")
+                raise Skip(f"{kind} can not be mounted: {mounted.stderr}")
+            want = fill(folder, 24)
+            run("sync", "-f", folder)
+            pathlib.Path(folder, "d0/f0").unlink()
+            want.pop("d0/f0")
+            run("fstrim", folder)
+            settle()
+            refused(errno.EBUSY, "stor0 of volume one is open",
+                    stor.raw_delete, name="one")
+            run("umount", folder)
+            run(*check_it, "/dev/stor0")
+            stor.delete(name="one")
+            # The same file system, without stor ...
+            run(*check_it, device)
+            run("mount", "-t", kind, "-o", "ro", device, folder)
+            equal(sums(folder), want, "files on the bare backing")
+            run("umount", folder)
+            # ... and with it again.
+            stor.new("two", device, length=size)
+            run("mount", "-t", kind, "/dev/stor0", folder)
+            equal(sums(folder), want, "files")
+            run("umount", folder)
+        stor.delete(name="two")
+        with Disk(device) as disk:
+            disk.write(0, bytes(MIB))
+
+
+@test
+def ext4(stor, devices):
+    """ext4: made, used, checked, and read without stor"""
+    file_system(stor, devices, "ext4", ["mkfs.ext4", "-q", "-F"],
+                ["fsck.ext4", "-f", "-n"], 64 * MIB)
+
+
+@test
+def xfs(stor, devices):
+    """XFS: made, used, checked, and read without stor"""
+    file_system(stor, [d for d in devices if d.size >= 400 * MIB], "xfs",
+                ["mkfs.xfs", "-q", "-f"], ["xfs_repair", "-n"], 320 * MIB)
+
+
+def write_through(top, lower, place):
+    """Fail unless what is written above is found below, at its place."""
+    block = Device(lower).block
+    with Disk(top) as upper, Disk(lower) as disk:
+        size = os.lseek(upper.fd, 0, os.SEEK_END)
+        before = disk.read(place - block, block)
+        after = disk.read(place + size, block)
+        for at, length in ((0, block), (MIB, 65536), (size - MIB, MIB)):
+            data = pattern(at + 1, length)
+            upper.write(at, data)
+            equal(disk.read(place + at, length), data,
+                  f"what was written at {at}")
+        upper.range(0x127F, MIB, block)
+        equal(disk.read(place + MIB, block), bytes(block), "zeroes")
+        os.fsync(upper.fd)
+        equal(disk.read(place - block, block), before, "what is before it")
+        equal(disk.read(place + size, block), after, "what is behind it")
+
+
+@test
+def on_itself(stor, devices):
+    """stor on stor on stor"""
+    for device in one_of_each(devices):
+        path, place = device, 0
+        for level in range(4):
+            stor.new(f"level{level}", path, offset=(level + 1) * MIB,
+                     length=(64 - 8 * level) * MIB)
+            place += (level + 1) * MIB
+            path = f"/dev/stor{level}"
+        settle()
+        write_through(path, device, place)
+        refused(errno.EBUSY, "stor2 of volume level2 is open",
+                stor.raw_delete, name="level2")
+        for level in (3, 2, 1, 0):
+            stor.delete(name=f"level{level}")
+
+
+@test
+def on_partition(stor, devices):
+    """stor on a partition"""
+    for device in one_of_each(devices):
+        add_partition(device, 1, 8 * MIB, 32 * MIB)
+        try:
+            made = stor.new("one", f"{device}p1", offset=MIB, length=8 * MIB)
+            equal(made["backing-disk"], f"{device.name}p1", "backing-disk")
+            equal(os.readlink(f"/sys/block/stor0/slaves/{device.name}p1")
+                  .endswith(f"{device.name}p1"), True, "slave")
+            two = stor.new("two", f"{device}p1", offset=16 * MIB)
+            equal(two["length"], 16 * MIB, "length")
+            write_through("/dev/stor0", device, 9 * MIB)
+            stor.delete(name="one")
+            stor.delete(name="two")
+        finally:
+            delete_partition(device, 1)
+
+
+@test
+def device_mapper(stor, devices):
+    """stor on dm-linear, which is bio-based, and dm-linear on stor"""
+    need("dmsetup")
+    for device in one_of_each(devices):
+        sectors = 32 * MIB // 512
+        run("dmsetup", "create", "stortest-low",
+            data=f"0 {sectors} linear {device} {8 * MIB // 512}\n")
+        try:
+            settle()
+            made = stor.new("one", "/dev/mapper/stortest-low",
+                            offset=2 * MIB, length=16 * MIB)
+            check(made["backing-disk"].startswith("dm-"), made)
+            settle()
+            write_through("/dev/stor0", device, 10 * MIB)
+            run("dmsetup", "create", "stortest-top",
+                data=f"0 {8 * MIB // 512} linear /dev/stor0 "
+                f"{MIB // 512}\n")
+            settle()
+            write_through("/dev/mapper/stortest-top", device, 11 * MIB)
+            refused(errno.EBUSY, "stor0 of volume one is open",
+                    stor.raw_delete, name="one")
+            run("dmsetup", "remove", "--retry", "stortest-top")
+            stor.delete(name="one")
+        finally:
+            run("dmsetup", "remove", "--retry", "stortest-top", check=False)
+            run("dmsetup", "remove", "--retry", "stortest-low", check=False)
+
+
+main(setup, clean)

@@ -1,0 +1,319 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""The tool storadm against the module: exit codes, words, JSON, events."""
+
+import importlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+from stor import (HERE, MIB, Disk, clean, load, run, settle,  # noqa: E402
+                  setup, unload)
+from tap import Skip, check, equal, main, note, test  # noqa: E402
+
+UUID = "00112233-4455-6677-8899-aabbccddeeff"
+SCHEMA = HERE.parent / "tools/schema/storadm-v1.schema.json"
+BUILT = HERE.parent / "build/tools/release/storadm"
+TOOL = (os.environ.get("STORADM") or shutil.which("storadm")
+        or (str(BUILT) if BUILT.exists() else None))
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+def ready():
+    """What each test is called with."""
+    if not TOOL:
+        raise Skip("storadm is not installed; name it in STORADM")
+    # An ordinary user has to be able to run it, too.
+    folder = tempfile.TemporaryDirectory(dir="/tmp")
+    os.chmod(folder.name, 0o755)
+    copy = shutil.copy(TOOL, f"{folder.name}/storadm")
+    return (*setup(), Tool(copy, folder))
+
+
+def cleanup(stor, devices, tool):
+    """No volume may be left."""
+    return clean(stor, devices)
+
+
+class Tool:
+    """storadm, and what its JSON has to look like."""
+
+    def __init__(self, path, folder):
+        self.path, self.folder = path, folder
+        self.validator = None
+        if SCHEMA.exists():
+            try:
+                jsonschema = importlib.import_module("jsonschema")
+            except ImportError:
+                note("no python3-jsonschema: JSON is not held against it")
+            else:
+                schema = json.loads(SCHEMA.read_text())
+                kind = jsonschema.validators.validator_for(schema)
+                kind.check_schema(schema)
+                self.validator = kind(schema)
+
+    def run(self, *args, prefix=(), env=None):
+        """Run it with stdout in a pipe."""
+        return run(*prefix, self.path, *args, check=False, timeout=60,
+                   env=env)
+
+    def says(self, code, out, err, *args, **how):
+        """Fail unless it exits and says exactly this."""
+        done = self.run(*args, **how)
+        equal((done.returncode, done.stdout, done.stderr), (code, out, err),
+              f"exit code, stdout, stderr of {' '.join(map(str, args))}")
+
+    def document(self, text):
+        """A JSON document that fits the schema."""
+        value = json.loads(text)
+        equal(value["schema_version"], 1, "schema_version")
+        if self.validator:
+            self.validator.validate(value)
+        return value
+
+    def json(self, code, *args, **how):
+        """The document that it writes, to stderr if it fails."""
+        done = self.run("--json", *args, **how)
+        equal(done.returncode, code, f"exit code ({done.stderr})")
+        equal((done.stderr, done.stdout)[code != 0], "", "the other stream")
+        return self.document((done.stdout, done.stderr)[code != 0])
+
+
+@test
+def life(stor, devices, tool):
+    """create, list, show and delete, through a pipe: data and no more"""
+    device = devices[0]
+    tool.says(0, "/dev/stor0\n", "", "volume", "create", "one",
+              "--backing", device, "--length", "1M", "--uuid", UUID)
+    tool.says(0, "/dev/stor7\n", "", "volume", "create", "two",
+              "--backing", device, "--offset", "1MiB", "--length", "2048K",
+              "--index", "7")
+    two = stor.get(name="two")
+    equal((two["offset"], two["length"]), (MIB, 2 * MIB), "extent")
+    tool.says(0, f"one\t/dev/stor0\t{MIB}\tlive\t0\t{UUID}\t{device}\n"
+              f"two\t/dev/stor7\t{2 * MIB}\tlive\t{MIB}\t{two['uuid']}\t"
+              f"{device}\n", "", "volume", "list")
+    shown = [tool.run("volume", "show", *args).stdout
+             for args in (("one",), ("--index", 0), ("--uuid", UUID))]
+    equal(len(set(shown)), 1, "what three selectors show")
+    volume = dict(line.split("\t") for line in shown[0].splitlines())
+    want = stor.get(name="one")
+    for key, value in want.items():
+        equal(volume[key.replace("-", "_")], str(value), key)
+    settle()
+    tool.says(0, "", "", "volume", "delete", "one")
+    tool.says(0, "", "", "volume", "delete", "--index", 7)
+    tool.says(0, "", "", "volume", "list")
+    equal(stor.dump(), [], "volumes")
+
+
+@test
+def documents(stor, devices, tool):
+    """--json: each document fits the schema and says what the module says"""
+    made = tool.json(0, "volume", "create", "one", "--backing", devices[0],
+                     "--length", "1M", "--uuid", UUID)["volume"]
+    want = stor.get(name="one")
+    for key, value in want.items():
+        value = str(value) if isinstance(value, uuid.UUID) else value
+        equal(made[key.replace("-", "_")], value, key)
+    equal(tool.json(0, "volume", "list"),
+          {"schema_version": 1, "volumes": [made], "interrupted": False})
+    equal(tool.json(0, "volume", "show", "one")["volume"], made)
+    info = tool.json(0, "info")["info"]
+    equal((info["abi_version"], info["features"]), (1, ["volume"]))
+    error = tool.json(1, "volume", "create", "one", "--backing",
+                      devices[0])["error"]
+    equal(error, {"message": "cannot create volume one: name: volume one "
+                  "exists (EEXIST)", "errno": "EEXIST", "attribute": "name"})
+    settle()
+    equal(tool.json(0, "volume", "delete", "one")["deleted"],
+          {"name": "one", "uuid": None, "index": None})
+    equal(tool.json(0, "volume", "list")["volumes"], [])
+    if not tool.validator:
+        raise Skip("no schema, or no python3-jsonschema, to hold it against")
+
+
+@test
+def refused(stor, devices, tool):
+    """exit code 1, and the module's own words, if the module refuses"""
+    device = devices[0]
+    stor.new("one", device, length=MIB)
+    for args, what in (
+            (("create", "one", "--backing", device),
+             "create volume one: name: volume one exists (EEXIST)"),
+            (("create", "two", "--backing", device),
+             "create volume two: offset: 0 overlaps volume one (EBUSY)"),
+            (("create", "two", "--backing", device, "--offset", "1"),
+             "create volume two: offset: 1 is not a multiple of the logical "
+             f"block size {device.block} (EINVAL)"),
+            (("create", "two", "--backing", "/dev/null"),
+             "create volume two: backing: /dev/null is not a block device "
+             "(ENOTBLK)"),
+            (("create", "two", "--backing", "/dev/none"),
+             "create volume two: backing: /dev/none does not exist (ENOENT)"),
+            (("delete", "two"),
+             "delete volume two: name: no volume two (ENOENT)"),
+            (("show", "two"),
+             "show volume two: name: no volume two (ENOENT)")):
+        tool.says(1, "", f"storadm: cannot {what}\n", "volume", *args)
+    settle()
+    with Disk("/dev/stor0", os.O_RDONLY):
+        tool.says(1, "", "storadm: cannot delete volume one: stor0 of volume "
+                  "one is open (EBUSY)\n", "volume", "delete", "one")
+    stor.delete(name="one")
+
+
+@test
+def usage(_stor, devices, tool):
+    """exit code 2, with help on stderr, if it is used wrongly"""
+    for args in ((), ("nonsense",), ("--nonsense",), ("volume",),
+                 ("volume", "create"), ("volume", "create", "one"),
+                 ("volume", "create", "one", "--backing"),
+                 ("volume", "create", "one", "two", "--backing", devices[0]),
+                 ("volume", "create", "one", "--backing", devices[0],
+                  "--offset", "1X"),
+                 ("volume", "create", "one", "--backing", devices[0],
+                  "--length", "-1"),
+                 ("volume", "create", "one", "--backing", devices[0],
+                  "--length", "99999999999999999999"),
+                 ("volume", "create", "one", "--backing", devices[0],
+                  "--uuid", "00112233"),
+                 ("volume", "create", "one", "--backing", devices[0],
+                  "--index", "x"),
+                 ("volume", "delete"), ("volume", "show"),
+                 ("volume", "delete", "one", "--index", "0"),
+                 ("info", "one"), ("monitor", "one")):
+        done = tool.run(*args)
+        equal((done.returncode, done.stdout), (2, ""),
+              f"exit code and stdout of {args}")
+        check(done.stderr, f"nothing said about {args}")
+    for args in (("--help",), ("--version",), ("volume", "--help"),
+                 ("volume", "create", "--help")):
+        done = tool.run(*args)
+        equal((done.returncode, done.stderr), (0, ""),
+              f"exit code and stderr of {args}")
+        check(done.stdout, f"nothing said about {args}")
+
+
+@test
+def ordinary_user(stor, devices, tool):
+    """an ordinary user may look, and is told why not more"""
+    stor.new("one", devices[0], length=MIB)
+    why = ("CAP_SYS_ADMIN in the initial user namespace is needed (EPERM)\n")
+    how = {"prefix": AS_NOBODY}
+    tool.says(1, "", f"storadm: cannot create volume two: {why}", "volume",
+              "create", "two", "--backing", devices[0], **how)
+    tool.says(1, "", f"storadm: cannot delete volume one: {why}", "volume",
+              "delete", "one", **how)
+    equal(tool.json(0, "volume", "list", **how)["volumes"][0]["name"], "one")
+    equal(tool.json(0, "volume", "show", "one", **how)["volume"]["index"], 0)
+    equal(tool.json(0, "info", **how)["info"]["abi_version"], 1)
+    stor.delete(name="one")
+
+
+class Monitor:
+    """storadm monitor, running."""
+
+    def __init__(self, tool, *args, prefix=()):
+        self.process = subprocess.Popen(
+            [*prefix, tool.path, *args, "monitor", "--initial"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process.stdout.readline()  # it listens
+
+    def lines(self, count):
+        """What it says next."""
+        return [self.process.stdout.readline() for _ in range(count)]
+
+    def end(self, number=signal.SIGTERM):
+        """End it, and give back what it said last and its exit code."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+
+@test
+def monitor(stor, devices, tool):
+    """monitor tells of what is made and deleted, and ends when told to"""
+    stor.new("first", devices[0], length=MIB)
+    plain = Monitor(tool)
+    as_json = Monitor(tool, "--json", prefix=AS_NOBODY)
+    two = stor.new("two", devices[0], offset=MIB, length=MIB)
+    stor.delete(name="two")
+    stor.delete(name="first")
+    when = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
+    lines = plain.lines(3)
+    for line, (event, name, disk) in zip(
+            lines, (("volume-add", "two", "stor1"),
+                    ("volume-del", "two", "stor1"),
+                    ("volume-del", "first", "stor0"))):
+        check(re.fullmatch(f"{when}\t{event}\t{name}\t/dev/{disk}\n", line),
+              f"line {line!r}")
+    events = [tool.document(line) for line in as_json.lines(3)]
+    equal([(event["event"], event["volume"]["name"]) for event in events],
+          [("volume-add", "two"), ("volume-del", "two"),
+           ("volume-del", "first")], "events")
+    equal(events[0]["volume"]["uuid"], str(two["uuid"]), "uuid")
+    check(re.fullmatch(when, events[0]["time"]), events[0]["time"])
+    equal(plain.end(), (0, "", ""), "end by SIGTERM")
+    equal(as_json.end(signal.SIGINT), (0, "", ""), "end by SIGINT")
+
+
+@test
+def pipe_closed(stor, devices, tool):
+    """a reader that closes the pipe ends it quietly"""
+    stor.new("one", devices[0])
+    process = subprocess.Popen([tool.path, "monitor", "--initial"],
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    equal((process.wait(timeout=20), process.stderr.read()), (0, ""),
+          "exit code and stderr of monitor")
+    stor.delete(name="one")
+
+
+@test
+def not_loaded(stor, _devices, tool):
+    """exit code 3 without the module; monitor ends when it goes"""
+    process = subprocess.Popen([tool.path, "monitor"],
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    time.sleep(1)
+    unload()
+    try:
+        out, err = process.communicate(timeout=20)
+        equal((process.returncode, out, err),
+              (3, "", "storadm: the stor module was unloaded\n"), "monitor")
+        why = "the stor module is not loaded (modprobe stor or insmod stor.ko)"
+        for args in (("info",), ("monitor",), ("volume", "list"),
+                     ("volume", "show", "one"), ("volume", "delete", "one"),
+                     ("volume", "create", "one", "--backing", "/dev/null")):
+            tool.says(3, "", f"storadm: {why}\n", *args)
+        equal(tool.json(3, "volume", "list")["error"],
+              {"message": why, "errno": None, "attribute": None})
+        # Wrong usage is wrong with and without it.
+        equal(tool.run("nonsense").returncode, 2, "exit code")
+    finally:
+        load()
+    equal(tool.run("info").returncode, 0, "exit code")
+    stor.family, stor.groups = stor.sock.family("stor")
+
+
+@test
+def elsewhere(_stor, _devices, tool):
+    """exit code 3, with the reason, in another network namespace"""
+    tool.says(3, "", "storadm: the stor module is loaded, but cannot be "
+              "reached from this network namespace\n", "info",
+              prefix=("unshare", "--net"))
+
+
+main(ready, cleanup)

@@ -21,7 +21,8 @@ pub enum VolumeCommand {
     Create(CreateArgs),
     /// Delete a volume and its disk
     ///
-    /// The data on the backing stays. A volume whose disk is open is not deleted. Prints nothing
+    /// The data on the backing stays. A volume whose disk is open is not deleted; the disk gets a
+    /// second to be closed, as udev opens each new disk for a moment. Prints nothing
     /// unless standard output is a terminal.
     #[command(after_help = help::DELETE)]
     Delete(SelectorArgs),

@@ -4,14 +4,21 @@
 
 use std::os::unix::ffi::OsStringExt;
 use std::path::{self, Path};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use stor_netlink::{NewVolume, Selector};
+use nix::errno::Errno;
+use stor_netlink::{Client, NewVolume, Selector};
 
 use super::{connect, pass_on_warning};
 use crate::cli::{CreateArgs, ListArgs, SelectorArgs, ShowArgs};
 use crate::failure::{Failure, Status};
 use crate::json::{Deleted, OneVolume, Volumes};
 use crate::output::{self, disk_path, print, print_json, print_warning, Style};
+
+/// How long the deletion of a volume is tried whose disk is open, and how often.
+const DELETE_WAIT: Duration = Duration::from_secs(1);
+const DELETE_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) fn create(style: Style, args: &CreateArgs) -> Result<(), Failure> {
     let request = request(args)?;
@@ -61,9 +68,7 @@ pub(super) fn delete(style: Style, args: &SelectorArgs) -> Result<(), Failure> {
     let selector = selector(args)?;
     let what = format!("cannot delete volume {selector}");
     let mut client = connect(&what)?;
-    client
-        .volume_del(&selector)
-        .map_err(Failure::netlink(what))?;
+    delete_when_closed(&mut client, &selector).map_err(Failure::netlink(what))?;
     pass_on_warning(style, &mut client);
     match style {
         Style::Json => print_json(Deleted {
@@ -71,6 +76,22 @@ pub(super) fn delete(style: Style, args: &SelectorArgs) -> Result<(), Failure> {
         }),
         Style::Plain => Ok(()),
         Style::Terminal => print(&format!("deleted volume {selector}\n")),
+    }
+}
+
+/// Deletes, but gives whoever has the disk open a moment to close it: udev looks at each new disk,
+/// and again after each that has been written to.
+fn delete_when_closed(client: &mut Client, selector: &Selector) -> Result<(), stor_netlink::Error> {
+    let start = Instant::now();
+    loop {
+        match client.volume_del(selector) {
+            Err(error)
+                if error.errno() == Some(Errno::EBUSY as i32) && start.elapsed() < DELETE_WAIT =>
+            {
+                thread::sleep(DELETE_PAUSE);
+            }
+            result => return result,
+        }
     }
 }
 

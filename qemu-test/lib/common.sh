@@ -43,12 +43,12 @@ step() {
 		sleep 0.2
 		# On a terminal one line is rewritten, elsewhere a line now and then will do.
 		if [ -t 2 ]; then
-			line=$(tail -c 400 "$log" | tr '\r' '\n' | grep -v '^ *$' | tail -n 1 | cut -c 1-68) || true
+			line=$(tail -c 400 "$log" | tr '\r' '\n' | grep -av "^ *$" | tail -n 1 | cut -c 1-68) || true
 			[ "$line" = "$last" ] || printf '\r\033[K    %4d s  %s' "$((SECONDS - start))" "$line" >&2
 			last=$line
 		elif [ $((SECONDS - start)) -ge $((shown + 15)) ]; then
 			shown=$((SECONDS - start))
-			line=$(tail -c 400 "$log" | tr '\r' '\n' | grep -v '^ *$' | tail -n 1 | cut -c 1-68) || true
+			line=$(tail -c 400 "$log" | tr '\r' '\n' | grep -av "^ *$" | tail -n 1 | cut -c 1-68) || true
 			say "    $(printf '%4d s  %s' "$shown" "$line")"
 		fi
 	done

@@ -141,8 +141,12 @@ def ext4(stor, devices):
 @test
 def xfs(stor, devices):
     """XFS: made, used, checked, and read without stor"""
-    file_system(stor, [d for d in devices if d.size >= 400 * MIB], "xfs",
-                ["mkfs.xfs", "-q", "-f"], ["xfs_repair", "-n"], 320 * MIB)
+    large = [device for device in devices if device.size >= 400 * MIB]
+    if not large:
+        raise Skip("no device of 400 MiB")
+    # It takes long: the last one, in the lab that of 4096-byte blocks.
+    file_system(stor, large[-1:], "xfs", ["mkfs.xfs", "-q", "-f"],
+                ["xfs_repair", "-n"], 320 * MIB)
 
 
 def write_through(top, lower, place):

@@ -82,8 +82,8 @@ def trimmed(stor, devices):
     each(stor, devices, lambda block: {
         "trim": {"rw": "randtrimwrite", "bs": "4k", "size": "4m",
                  "iodepth": 16},
-        "large": {"rw": "randtrimwrite", "bsrange": "64k-1m",
-                  "size": "16m", "iodepth": 8, "ioengine": "io_uring"}})
+        "large": {"rw": "randtrimwrite", "bs": "256k", "size": "16m",
+                  "iodepth": 8}})
 
 
 @test

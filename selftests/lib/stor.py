@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Volumes, devices and the module, for tests."""
 
+import contextlib
 import ctypes
 import fcntl
 import glob
@@ -129,11 +130,16 @@ class Stor:
 
     def clean(self):
         """Delete what is left, and give back the names."""
-        left = self.dump()
-        for volume in left:
-            unmount(f"/dev/{volume['disk']}")
-            self.delete(index=volume["index"])
-        return [volume["name"] for volume in left]
+        names = [volume["name"] for volume in self.dump()]
+        # One may stand on another: as often as it takes.
+        for _ in names:
+            for volume in self.dump():
+                unmount(f"/dev/{volume['disk']}")
+                with contextlib.suppress(netlink.Refused):
+                    self.delete(index=volume["index"])
+            if not self.dump():
+                break
+        return names
 
 
 def refused(number, message, function, *args, blames=None, **values):
@@ -236,7 +242,7 @@ class Device:
     """A block device that the tests may write to."""
 
     def __init__(self, path):
-        self.path = os.path.realpath(path)
+        self.path = os.path.realpath(str(path))
         self.name = os.path.basename(self.path)
         self.sys = pathlib.Path("/sys/class/block") / self.name
         if not self.sys.exists():

@@ -130,7 +130,12 @@ def main(setup=None, cleanup=None):
     for number, function in enumerate(_tests, 1):
         begin = time.monotonic()
         ok, skipped = _run(function, context)
-        left = cleanup(*context) if cleanup else None
+        left = None
+        try:
+            left = cleanup(*context) if cleanup else None
+        except Exception:
+            note(traceback.format_exc())
+            ok, skipped = False, None
         if left and not skipped:
             note(f"left behind: {left}")
             ok = False

@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Many lives of the module and of volumes leave no memory behind.
+
+A leak of one object of 256 bytes a cycle has to be seen in 100 cycles. It is
+100 objects more in kmalloc-256 (or its like), which has room for 16 to 32 in a
+slab, so that at least 3 slabs more are in use; the counts of objects in
+/proc/slabinfo, of pages in use by slabs and of pages by vmalloc are held
+against what the same number of cycles without the module's work changes them
+by. NOISE says how far each may move by itself; see noise().
+"""
+
+import os
+import pathlib
+import re
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+from stor import (C, MIB, Disk, Stor, backings, load, loaded,  # noqa: E402
+                  number_of, pattern, ready, run, settle, unload)
+from tap import Skip, check, equal, main, note, test  # noqa: E402
+
+CYCLES = int(os.environ.get("STOR_TEST_CYCLES", "100"))
+WARM_UP = 10
+# Objects of a cache may differ by this many: less than one for each cycle.
+NOISE = CYCLES * 6 // 10
+# Caches that are the machine's own business: of files, processes, and the
+# network, which the test itself uses.
+IGNORE = re.compile(
+    r"dentry|.*inode_cache|filp|file_lock.*|vm_area_struct|anon_vma.*|maple_"
+    r"node|radix_tree_node|cred_jar|pid|files_cache|fs_cache|mm_struct|task_"
+    r"struct|signal_cache|sighand_cache|task_group|thread_stack|nsproxy|names"
+    r"_cache|buffer_head|skbuff.*|sock_inode.*|UNIX.*|kernfs_.*|lsm_.*|seq_"
+    r"file|proc_.*|shmem.*|fuse_.*|virtio.*|vmap_area|Acpi.*|perf_event|uts_"
+    r"namespace|sigqueue|numa_policy|ep.*|eventpoll.*|io_kiocb|user_.*|"
+    r"trace_event_file|ftrace.*|ext4.*|jbd2.*|xfs.*|dm_.*|mnt_cache|"
+    r"pool_workqueue|delayed_call.*")
+
+
+def ready_to_load():
+    """What each test is called with: devices, and no module."""
+    devices = backings()
+    ready()
+    return (devices,)
+
+
+def cleanup(_devices):
+    """The module is there again for the next test."""
+    if not loaded():
+        load()
+    return Stor().clean()
+
+
+def memory():
+    """Objects of each slab cache, and some of /proc/meminfo in KiB."""
+    run("sync")
+    for _ in range(2):
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+    shrink = pathlib.Path("/sys/kernel/slab")
+    if shrink.exists():
+        for cache in shrink.glob("*/shrink"):
+            if not cache.parent.is_symlink():
+                cache.write_text("1")
+    time.sleep(0.5)  # RCU
+    found = {}
+    for line in pathlib.Path("/proc/slabinfo").read_text().splitlines()[2:]:
+        name, active, _, size, *_ = line.split()
+        found[name] = (int(active), int(size))
+    info = dict(re.findall(r"(\w+):\s+(\d+)",
+                           pathlib.Path("/proc/meminfo").read_text()))
+    return found, {key: int(info[key]) for key in
+                   ("MemAvailable", "SUnreclaim", "VmallocUsed", "Percpu")}
+
+
+def cycle(device, number):
+    """One life: load, make, use, delete, unload."""
+    load()
+    stor = Stor()
+    stor.new("one", device, offset=MIB, length=8 * MIB)
+    settle()
+    with Disk("/dev/stor0") as disk:
+        data = pattern(number, 16384)
+        disk.write(number % 64 * 16384, data)
+        equal(disk.read(number % 64 * 16384, 16384), data, "data")
+        os.fsync(disk.fd)
+    stor.delete(name="one")
+    stor.sock.close()
+    unload()
+
+
+def volume_cycle(stor, device):
+    """A life of a volume only, with what is refused on the way."""
+    for values in ({"name": "one", "offset": 8 * MIB},
+                   {"name": "two", "index": 0},
+                   {"name": "two", "offset": MIB}, {"name": "a/b"}):
+        if values["name"] == "one":
+            stor.new("one", device, offset=MIB, length=MIB)
+            with Disk("/dev/stor0", os.O_RDONLY) as disk:
+                os.pread(disk.fd, 65536, 0)
+        try:
+            stor.new(backing=device, **values)
+            check(False, f"{values} not refused")
+        except Exception as why:
+            check(hasattr(why, "errno"), why)
+    stor.delete(name="one")
+
+
+def compare(before, after, cycles):
+    """Fail if something has grown with the cycles."""
+    caches, info = before
+    now, now_info = after
+    grown = {}
+    for name, (count, size) in now.items():
+        more = count - caches.get(name, (0, size))[0]
+        if abs(more) >= 20 and not IGNORE.fullmatch(name):
+            note(f"{name}: {more:+d} objects of {size} bytes")
+        if more > NOISE * cycles // CYCLES and not IGNORE.fullmatch(name):
+            grown[name] = more
+    for key, value in now_info.items():
+        note(f"{key}: {info[key]} KiB before, {value - info[key]:+d} KiB")
+    equal(grown, {}, f"caches that have grown in {cycles} cycles")
+    # A page a cycle is 4 KiB times the cycles.
+    for key in ("VmallocUsed", "Percpu"):
+        check(now_info[key] - info[key] < 2 * cycles,
+              f"{key} has grown by {now_info[key] - info[key]} KiB")
+    check(now_info["SUnreclaim"] - info["SUnreclaim"] < 12 * cycles,
+          "SUnreclaim has grown")
+    check(info["MemAvailable"] - now_info["MemAvailable"] < 40 * cycles,
+          "MemAvailable has shrunk")
+
+
+@test
+def module(devices):
+    """lives of the module: loaded, used, unloaded; no memory is lost"""
+    if loaded():
+        unload()
+    for number in range(WARM_UP):
+        cycle(devices[0], number)
+    before = memory()
+    for number in range(CYCLES):
+        cycle(devices[0], number)
+    after = memory()
+    equal(loaded(), False, "loaded")
+    compare(before, after, CYCLES)
+
+
+@test
+def volumes(devices):
+    """lives of volumes, with refusals: no memory is lost, nor a use count"""
+    stor = Stor()
+    for _ in range(WARM_UP):
+        volume_cycle(stor, devices[0])
+    before = memory()
+    for _ in range(CYCLES):
+        volume_cycle(stor, devices[0])
+    after = memory()
+    equal(number_of("/sys/module/stor/refcnt"), 0, "use count")
+    compare(before, after, CYCLES)
+
+
+@test
+def parameters(_devices):
+    """what modinfo and sysfs tell of the module"""
+    words = run("lsmod").stdout
+    (line,) = [line for line in words.splitlines()
+               if line.startswith("stor ")]
+    equal(line.split()[2], "0", "use count of lsmod")
+    stor = Stor()
+    version = stor.info()[C["STOR_A_INFO_MODULE_VERSION"]]
+    check(version.endswith(b"\0") and len(version) > 1, "no version")
+    path = pathlib.Path("/sys/module/stor/taint")
+    if not path.exists():
+        raise Skip("no taint in sysfs")
+    check(set(path.read_text().strip()) <= {"O", "E"}, path.read_text())
+
+
+main(ready_to_load, cleanup)

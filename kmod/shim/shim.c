@@ -258,8 +258,17 @@ void stor_shim_submit_lower(struct bio *bio)
 	struct blk_plug *plug = current->plug;
 
 	current->bio_list = NULL;
-	if (plug && !plug->rq_count)
+	if (plug && !plug->rq_count) {
+		/*
+		 * The scheduler drops the time stamp of a task with this flag,
+		 * and looks for it in the plug: a task without a plug must not
+		 * have the flag.
+		 */
+		plug->cur_ktime = 0;
+		current->flags &= ~PF_BLOCK_TS;
+		barrier();
 		current->plug = NULL;
+	}
 	submit_bio_noacct(bio);
 	current->plug = plug;
 	current->bio_list = bio_list;

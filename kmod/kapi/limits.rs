@@ -34,6 +34,8 @@ impl StackedLimits {
                 c"stor".as_char_ptr(),
             )
         };
+        // The disk offers no protection information, whatever the backing has.
+        limits.max_integrity_segments = 0;
         Self(limits)
     }
 

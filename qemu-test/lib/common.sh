@@ -4,6 +4,8 @@
 #
 # All of it goes to stderr: the stdout of `vm run` is the command's alone.
 
+PATH=$PATH:/usr/sbin:/sbin # which an ordinary user may not have, and chroot is there
+
 say() { printf '%s\n' "$*" >&2; }
 
 die() {

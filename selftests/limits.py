@@ -6,7 +6,8 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from stor import MIB, Device, clean, setup  # noqa: E402
+from stor import (MIB, Device, Disk, clean, one_of_each,  # noqa: E402
+                  pattern, setup)
 from tap import check, equal, main, note, test  # noqa: E402
 
 
@@ -25,6 +26,10 @@ DIFFER = {
     # ... and a discard has one range.
     "max_discard_segments": lambda _: "1",
     # Not offered.
+    "io_poll": lambda _: "0",
+    "max_write_streams": lambda _: "0",
+    "write_stream_granularity": lambda _: "0",
+    "max_integrity_segments": lambda _: "0",
     "atomic_write_max_bytes": lambda _: "0",
     "atomic_write_unit_max_bytes": lambda _: "0",
     "atomic_write_unit_min_bytes": lambda _: "0",
@@ -68,6 +73,30 @@ def queue(stor, devices):
         # A smaller limit of the list holds even where nothing differs.
         for key in ("max_segments", "max_discard_segments"):
             equal(ours[key], DIFFER[key](own[key]), key)
+        stor.delete(name="one")
+
+
+@test
+def lowered(stor, devices):
+    """a limit that is lowered below: inherited before, harmless after"""
+    for device in one_of_each(devices):
+        switch = device.sys / "queue/max_sectors_kb"
+        was = switch.read_text()
+        try:
+            switch.write_text("64")
+            stor.new("one", device, length=8 * MIB)
+            equal(number(pathlib.Path("/sys/block/stor0/queue/max_sectors_kb")
+                         .read_text()), 64, "max_sectors_kb")
+            stor.delete(name="one")
+            switch.write_text(was)
+            stor.new("one", device, length=8 * MIB)
+            switch.write_text("16")
+            with Disk("/dev/stor0") as disk:
+                data = pattern(1, 4 * MIB)
+                disk.write(MIB, data)
+                equal(disk.read(MIB, len(data)), data, "data")
+        finally:
+            switch.write_text(was)
         stor.delete(name="one")
 
 

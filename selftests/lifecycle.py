@@ -5,11 +5,10 @@
 Objects of each slab cache are counted (/proc/slabinfo) before and after, each
 time with empty slabs given back and nothing on its way to be freed. What leaks
 one object in each of N cycles, however small, adds N to its cache. What the
-machine itself adds, or takes, has been less than N / 4 in any cache for N = 100
-(seen on an idle machine), so the limit of N * 6 / 10 lies between the two from
-either side: a leak of one object of any size in each cycle is seen, one in
-every second cycle is not. What is not from slabs is seen in pages: by vmalloc,
-per CPU and unreclaimable.
+machine itself adds or takes has been less than N / 4 in any cache for N = 100,
+so the limit of N * 6 / 10 has room on either side: a leak of one object of any
+size in each cycle is seen, one in every second cycle is not. What is not from
+slabs is seen in pages: by vmalloc, per CPU and unreclaimable.
 """
 
 import os

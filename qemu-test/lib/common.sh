@@ -55,7 +55,7 @@ step() {
 		fi
 	done
 	wait "$pid" || rc=$?
-	STEP_PID=
+	STEP_PID=''
 	[ ! -t 2 ] || printf '\r\033[K' >&2
 	if [ "$rc" -ne 0 ]; then
 		say "    failed after $((SECONDS - start)) s (exit code $rc). The last lines of $log:"

@@ -12,7 +12,7 @@ at_exit rm -f "$err"
 mark=stor-ending-$$
 cache=$("$LAB" get cache)
 mounts() { grep -F "$cache" /proc/self/mountinfo; }
-processes() { pgrep -f -- "$mark" | grep -vx $$; }
+processes() { grep -lsF -- "$mark" /proc/[0-9]*/cmdline | grep -v '/self/'; }
 left() {
 	sleep 1
 	{ mounts; processes; find "$cache/tmp" -name 'drive-*'; find "$cache/mnt" -mindepth 1; } >&2

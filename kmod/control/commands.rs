@@ -65,7 +65,15 @@ fn volume_new(request: &Request<'_>) -> Result {
     let volume = NewVolume::parse(request.attrs())
         .and_then(NewVolume::make)
         .map_err(|refusal| request.refuse(&refusal))?;
-    reply.send(|message| describe(message, &volume))
+    // The volume is made: that the answer does not fit the caller's buffer can not undo it.
+    if let Err(e) = reply.send(|message| describe(message, &volume)) {
+        pr_warn!(
+            "stor{}: no answer to who made it: error {}\n",
+            volume.identity().index,
+            e.to_errno()
+        );
+    }
+    Ok(())
 }
 
 fn volume_del(request: &Request<'_>) -> Result {

@@ -119,7 +119,9 @@ impl NewVolume {
         drop(event);
         // Had the backing begun to go before the volume was in the list, nobody would have found
         // the volume there. From here on, whoever comes after this check does.
-        if lost || volume.backing().is_dead() {
+        // A device may also lose its medium, and with it its size, and stay.
+        let end = extent.start().0 + extent.length().0;
+        if lost || volume.backing().is_dead() || volume.backing().size().0 < end {
             lost_backing(volume.backing().id(), true);
         }
         Ok(volume)

@@ -57,7 +57,8 @@ impl Operations for Front {
 }
 
 /// How many volumes may lie below a volume, each the backing of the next. Every layer submits to
-/// the next from within its own submission, and the stack of a task is small.
+/// the next from within its own submission, and the stack of a task is small. What lies between
+/// two volumes, dm say, is not looked through.
 pub(crate) const MAX_LEVEL: u32 = 4;
 
 /// How many volumes lie below a volume on `backing`.

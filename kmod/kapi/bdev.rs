@@ -161,7 +161,7 @@ impl Backing {
         DevT(unsafe { shim::stor_shim_bdev_dev(self.as_ptr()) })
     }
 
-    /// Whether it is going away: true before [`Holder::lost`] is called for it.
+    /// Whether it is going away: true before `stor_backing_lost()` is called for it.
     pub(crate) fn is_dead(&self) -> bool {
         // SAFETY: The device is open by the type invariant.
         unsafe { shim::stor_shim_bdev_is_dead(self.as_ptr()) }

@@ -76,7 +76,7 @@ impl<T: Operations> Table<T> {
         bd: *const bindings::blk_mq_queue_data,
     ) -> bindings::blk_status_t {
         // SAFETY: `bd` and its request are valid by the contract of this callback; `queuedata`
-        // was set by `Disk::new()`, and is not freed while the queue has requests.
+        // was set by `Disk::new()`, and is not freed until this has returned: see `remove()`.
         let (rq, data) = unsafe {
             let rq = (*bd).rq;
             (rq, &*(*(*rq).q).queuedata.cast::<QueueData<T>>())
@@ -173,7 +173,7 @@ impl Tags {
 
 impl Drop for Tags {
     fn drop(&mut self) {
-        // SAFETY: It was set up, by the invariant, and the disk that used it is gone: in `Disk`
+        // SAFETY: It was set up, by the invariant, and the queue that used it is dead: in `Disk`
         // and in `Disk::new()`, tags are dropped last.
         unsafe { bindings::blk_mq_free_tag_set(self.0.get()) }
     }
@@ -195,7 +195,7 @@ pub(crate) struct Disk<T: Operations> {
     /// There are links between the disk and its backing in sysfs.
     linked: Atomic<bool>,
     identity: KBox<shim::stor_identity>,
-    _tags: Tags,
+    tags: Tags,
 }
 
 // SAFETY: A disk can be used and freed from any thread, and so can `T`.
@@ -255,7 +255,7 @@ impl<T: Operations> Disk<T> {
             state: Atomic::new(NEW),
             linked: Atomic::new(false),
             identity,
-            _tags: tags,
+            tags,
         };
         let fops: &'static bindings::block_device_operations = &Table::<T>::FOPS;
         // SAFETY: The disk is ours, and nobody sees it yet. The device below is open.
@@ -319,6 +319,9 @@ impl<T: Operations> Disk<T> {
                 bindings::bd_unlink_disk_holder(self.ops().backing().as_ptr(), self.disk.as_ptr());
             }
             bindings::del_gendisk(self.disk.as_ptr());
+            // All requests have ended, but a `queue_rq()` may still be on its way back from
+            // submitting the last one. It runs in a section of the set's SRCU; no new one begins.
+            bindings::blk_mq_wait_quiesce_done(self.tags.0.get());
         }
     }
 
@@ -369,7 +372,13 @@ impl<T: Operations> Disk<T> {
         // queue data, which stays: a disk that is open can not be closed and freed.
         unsafe {
             let disk = (*backing.as_ptr()).bd_disk;
-            if (*(*disk).fops).owner != T::MODULE.as_ptr() {
+            let ours = (*(*disk).fops).open.is_some_and(|open| {
+                core::ptr::fn_addr_eq(
+                    open,
+                    Table::<T>::open as unsafe extern "C" fn(*mut bindings::gendisk, u32) -> c_int,
+                )
+            });
+            if !ours {
                 return None;
             }
             Some(&(*(*(*disk).queue).queuedata.cast::<QueueData<T>>()).ops)
@@ -386,9 +395,9 @@ impl<T: Operations> Disk<T> {
 impl<T: Operations> Drop for Disk<T> {
     fn drop(&mut self) {
         self.remove();
-        // SAFETY: The reference to the disk is ours. When `del_gendisk()` has returned, or if the
-        // disk was never added, no request exists and none can come, so nothing uses the data any
-        // more. The tags are dropped after this.
+        // SAFETY: The reference to the disk is ours. When `remove()` has returned, or if the disk
+        // was never added, no request exists, none can come, and no `queue_rq()` runs, so nothing
+        // uses the data any more. The tags are dropped after this.
         unsafe {
             bindings::put_disk(self.disk.as_ptr());
             drop(KBox::from_raw(self.data.as_ptr()));

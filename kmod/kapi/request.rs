@@ -242,7 +242,7 @@ impl<'a> Request<'a> {
             (*pdu).table = table;
             (*pdu).pool = lower.pool.get();
             bindings::blk_mq_start_request(rq);
-            shim::stor_shim_submit_lower(bio);
+            shim::stor_shim_submit_lower(bio, rq, lower.punt.get());
         }
         Ok(())
     }
@@ -313,22 +313,46 @@ pub(super) unsafe extern "C" fn complete(rq: *mut bindings::request) {
     unsafe { bindings::blk_mq_end_request(rq, (*pdu(rq)).status) }
 }
 
-/// Where requests are sent: a backing, and what merged requests need on their way there.
+/// Where requests are sent: a backing, and what some of them need on their way there.
 ///
 /// # Invariants
 ///
-/// `pool` is initialised with elements of `max_segments` entries, and does not move.
-#[pin_data(PinnedDrop)]
+/// The elements of `pool` have `max_segments` entries.
+#[pin_data]
 pub(crate) struct Lower {
     backing: Backing,
     max_segments: u16,
     #[pin]
+    pool: Pool,
+    #[pin]
+    punt: Punt,
+}
+
+/// Tables for merged requests.
+///
+/// # Invariants
+///
+/// The pool is initialised, and does not move.
+#[pin_data(PinnedDrop)]
+struct Pool {
+    #[pin]
     pool: Opaque<bindings::mempool>,
 }
 
-// SAFETY: A mempool can be used from any thread.
+/// The way of bios that the current task must not submit itself.
+///
+/// # Invariants
+///
+/// Initialised, and does not move.
+#[pin_data(PinnedDrop)]
+struct Punt {
+    #[pin]
+    punt: Opaque<shim::stor_punt>,
+}
+
+// SAFETY: A mempool and a workqueue can be used from any thread.
 unsafe impl Send for Lower {}
-// SAFETY: A mempool has a lock of its own.
+// SAFETY: A mempool has a lock of its own, and so has what is punted.
 unsafe impl Sync for Lower {}
 
 impl Lower {
@@ -338,12 +362,8 @@ impl Lower {
         try_pin_init!(Self {
             backing,
             max_segments,
-            pool <- Opaque::try_ffi_init(move |slot| {
-                // SAFETY: `slot` is memory for a pool that stays where it is.
-                to_result(unsafe {
-                    shim::stor_shim_bvec_pool_init(slot, nr_bvecs)
-                })
-            }),
+            pool <- Pool::new(nr_bvecs),
+            punt <- Punt::new(),
         })
     }
 
@@ -353,7 +373,7 @@ impl Lower {
     }
 
     fn table(&self) -> Option<*mut bindings::bio_vec> {
-        // SAFETY: The pool is initialised by the type invariant.
+        // SAFETY: The pool is initialised by its type invariant.
         let table = unsafe { shim::stor_shim_mempool_alloc_nowait(self.pool.get()) };
         (!table.is_null()).then_some(table.cast())
     }
@@ -364,11 +384,52 @@ impl Lower {
     }
 }
 
+impl Pool {
+    fn new(nr_bvecs: u32) -> impl PinInit<Self, Error> {
+        // INVARIANT: Initialised here.
+        try_pin_init!(Self {
+            pool <- Opaque::try_ffi_init(move |slot| {
+                // SAFETY: `slot` is memory for a pool that stays where it is.
+                to_result(unsafe { shim::stor_shim_bvec_pool_init(slot, nr_bvecs) })
+            }),
+        })
+    }
+
+    fn get(&self) -> *mut bindings::mempool {
+        self.pool.get()
+    }
+}
+
 #[pinned_drop]
-impl PinnedDrop for Lower {
+impl PinnedDrop for Pool {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: The pool is initialised by the type invariant. All tables are back: requests in
         // flight keep the queue, and with it `self`, alive.
         unsafe { bindings::mempool_exit(self.pool.get()) }
+    }
+}
+
+impl Punt {
+    fn new() -> impl PinInit<Self, Error> {
+        // INVARIANT: Initialised here.
+        try_pin_init!(Self {
+            punt <- Opaque::try_ffi_init(|slot| {
+                // SAFETY: `slot` is memory for it that stays where it is.
+                to_result(unsafe { shim::stor_shim_punt_init(slot) })
+            }),
+        })
+    }
+
+    fn get(&self) -> *mut shim::stor_punt {
+        self.punt.get()
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Punt {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Initialised by the type invariant. No bio is left: each belongs to a request in
+        // flight, and those keep `self` alive. This waits for the worker's last steps.
+        unsafe { shim::stor_shim_punt_exit(self.punt.get()) }
     }
 }

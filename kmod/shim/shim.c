@@ -233,9 +233,68 @@ dev_t stor_shim_disk_devt(struct gendisk *disk)
 	return disk_devt(disk);
 }
 
+static void stor_punt_work(struct work_struct *work)
+{
+	struct stor_punt *punt = container_of(work, struct stor_punt, work);
+	struct bio_list bios;
+	struct blk_plug plug;
+	struct bio *bio;
+
+	spin_lock(&punt->lock);
+	bios = punt->bios;
+	bio_list_init(&punt->bios);
+	spin_unlock(&punt->lock);
+
+	blk_start_plug(&plug);
+	while ((bio = bio_list_pop(&bios)))
+		submit_bio_noacct(bio);
+	blk_finish_plug(&plug);
+}
+
+/**
+ * stor_shim_punt_init - prepare for bios to be submitted by somebody else
+ * @punt: what to prepare
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int stor_shim_punt_init(struct stor_punt *punt)
+{
+	spin_lock_init(&punt->lock);
+	bio_list_init(&punt->bios);
+	INIT_WORK(&punt->work, stor_punt_work);
+	punt->wq = alloc_workqueue("stor", WQ_MEM_RECLAIM | WQ_HIGHPRI |
+				   WQ_PERCPU, 1);
+	return punt->wq ? 0 : -ENOMEM;
+}
+
+/**
+ * stor_shim_punt_exit - wait for the last bios to be submitted, and clean up
+ * @punt: what stor_shim_punt_init() has prepared
+ */
+void stor_shim_punt_exit(struct stor_punt *punt)
+{
+	destroy_workqueue(punt->wq);
+}
+
+/*
+ * Whether a plug that is being flushed has more in it than requests of @q: they
+ * may hold a tag, a reference or a barrier of the lower device, and nobody can
+ * flush them while the flush is under way.
+ */
+static bool stor_plug_has_others(struct blk_plug *plug, struct request_queue *q)
+{
+	struct request *cached = rq_list_peek(&plug->cached_rqs);
+
+	return !list_empty(&plug->cb_list) ||
+	       (cached && cached->q != q) ||
+	       (plug->multiple_queues && !rq_list_empty(&plug->mq_list));
+}
+
 /**
  * stor_shim_submit_lower - submit a bio from within queue_rq()
  * @bio: the bio; it holds a tag of ours until it ends
+ * @rq: the request that it was made for
+ * @punt: the way out where this task must not sleep
  *
  * It goes down at once, whatever the submitter has begun:
  *
@@ -245,20 +304,29 @@ dev_t stor_shim_disk_devt(struct gendisk *disk)
  * - While a plug is flushed, its rq_count is 0 and its list is being issued
  *   inside our queue's SRCU section. A request of the lower queue that joined
  *   the list would be issued there too, and quiescing the lower queue would
- *   not wait for it.
+ *   not wait for it. So the plug is hidden.
  *
- * A plug that is not being flushed stays: should we sleep below, what is in it
- * has to go.
+ * Below, the task may sleep. A plug that is not being flushed stays, so that
+ * the scheduler flushes it then. One that is being flushed can not be flushed
+ * again: if there is anything in it that the lower device could wait for, the
+ * bio is submitted by a worker instead.
  *
  * Context: process.
  */
-void stor_shim_submit_lower(struct bio *bio)
+void stor_shim_submit_lower(struct bio *bio, struct request *rq,
+			    struct stor_punt *punt)
 {
 	struct bio_list *bio_list = current->bio_list;
 	struct blk_plug *plug = current->plug;
 
-	current->bio_list = NULL;
 	if (plug && !plug->rq_count) {
+		if (stor_plug_has_others(plug, rq->q)) {
+			spin_lock(&punt->lock);
+			bio_list_add(&punt->bios, bio);
+			spin_unlock(&punt->lock);
+			queue_work(punt->wq, &punt->work);
+			return;
+		}
 		/*
 		 * The scheduler drops the time stamp of a task with this flag,
 		 * and looks for it in the plug: a task without a plug must not
@@ -269,6 +337,7 @@ void stor_shim_submit_lower(struct bio *bio)
 		barrier();
 		current->plug = NULL;
 	}
+	current->bio_list = NULL;
 	submit_bio_noacct(bio);
 	current->plug = plug;
 	current->bio_list = bio_list;

@@ -7,7 +7,9 @@
 #define _STOR_SHIM_H
 
 #include <linux/blk-mq.h>
+#include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/workqueue.h>
 #include <net/genetlink.h>
 
 #include "stor-nl-gen.h"
@@ -32,6 +34,21 @@ enum stor_shim_const {
 	STOR_SHIM_STS_NOTSUPP = (__force int)BLK_STS_NOTSUPP,
 	STOR_SHIM_STS_RESOURCE = (__force int)BLK_STS_RESOURCE,
 	STOR_SHIM_STS_IOERR = (__force int)BLK_STS_IOERR,
+};
+
+/**
+ * struct stor_punt - bios on their way to somebody who may sleep
+ * @lock: protects @bios
+ * @bios: waiting for @work
+ * @work: submits @bios
+ * @wq: where @work runs; one for each volume, as volumes may wait for each
+ *	other and memory may be scarce
+ */
+struct stor_punt {
+	spinlock_t lock;	/* protects bios */
+	struct bio_list bios;
+	struct work_struct work;
+	struct workqueue_struct *wq;
 };
 
 extern const struct attribute_group *stor_shim_disk_groups[];
@@ -64,7 +81,10 @@ bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
 				 void *arg);
 dev_t stor_shim_disk_devt(struct gendisk *disk);
 
-void stor_shim_submit_lower(struct bio *bio);
+int stor_shim_punt_init(struct stor_punt *punt);
+void stor_shim_punt_exit(struct stor_punt *punt);
+void stor_shim_submit_lower(struct bio *bio, struct request *rq,
+			    struct stor_punt *punt);
 bool stor_shim_bdev_nowait(struct block_device *bdev);
 unsigned int stor_shim_rq_bvecs(struct request *rq, struct bio_vec *table,
 				unsigned int max);

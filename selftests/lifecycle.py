@@ -5,7 +5,7 @@
 Objects of each slab cache are counted (/proc/slabinfo) before and after, each
 time with empty slabs given back and nothing on its way to be freed. What leaks
 one object in each of N cycles, however small, adds N to its cache. What the
-machine itself adds or takes has been less than N / 4 in any cache for N = 100,
+machine itself adds or takes has been less than N / 5 in any cache for N = 100,
 so the limit of N * 6 / 10 has room on either side: a leak of one object of any
 size in each cycle is seen, one in every second cycle is not. What is not from
 slabs is seen in pages: by vmalloc, per CPU and unreclaimable.
@@ -25,7 +25,7 @@ from tap import Skip, check, equal, main, note, test  # noqa: E402
 CYCLES = int(os.environ.get("STOR_TEST_CYCLES", "100"))
 WARM_UP = 10
 # Lives of a volume only: they take as long each, and find the same.
-VOLUMES = CYCLES * 6 // 10
+VOLUMES = CYCLES * 4 // 10
 # Caches that are the machine's own business: of files, processes, and the
 # network, which the test itself uses.
 IGNORE = re.compile(
@@ -54,16 +54,20 @@ def cleanup(_devices):
 
 
 def at_rest():
-    """memory(), when it no longer changes by itself."""
-    last = memory()
-    for _ in range(10):
-        now = memory()
-        moved = max(abs(now[0][name][0] - last[0].get(name, (0,))[0])
-                    for name in now[0] if not IGNORE.fullmatch(name))
-        last = now
-        if moved < 8:
-            break
-    return last
+    """The least of several readings.
+
+    A CPU that needs one object takes a sheaf of some dozens, all of which
+    count as in use; in one of several readings none has just done so.
+    """
+    caches, info = memory()
+    for _ in range(4):
+        more, more_info = memory()
+        for name, (count, size) in more.items():
+            caches[name] = (min(count, caches.get(name, (count,))[0]), size)
+        for key, value in more_info.items():
+            least = max if key == "MemAvailable" else min
+            info[key] = least(info[key], value)
+    return caches, info
 
 
 def memory():
@@ -71,12 +75,12 @@ def memory():
     run("sync")
     for _ in range(2):
         pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+    time.sleep(0.3)  # RCU
     shrink = pathlib.Path("/sys/kernel/slab")
     if shrink.exists():
         for cache in shrink.glob("*/shrink"):
             if not cache.parent.is_symlink():
                 cache.write_text("1")
-    time.sleep(0.5)  # RCU
     found = {}
     for line in pathlib.Path("/proc/slabinfo").read_text().splitlines()[2:]:
         name, active, _, size, *_ = line.split()
@@ -140,7 +144,8 @@ def compare(before, after, cycles):
               f"{key} has grown by {now_info[key] - info[key]} KiB")
     check(now_info["SUnreclaim"] - info["SUnreclaim"] < 12 * cycles,
           "SUnreclaim has grown")
-    check(info["MemAvailable"] - now_info["MemAvailable"] < 40 * cycles,
+    # It moves by 10 MiB by itself, so this sees only what is large.
+    check(info["MemAvailable"] - now_info["MemAvailable"] < 256 * cycles,
           "MemAvailable has shrunk")
 
 

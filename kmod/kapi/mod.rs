@@ -10,6 +10,7 @@ pub(crate) mod disk;
 pub(crate) mod genl;
 pub(crate) mod global;
 pub(crate) mod limits;
+mod message;
 pub(crate) mod request;
 pub(crate) mod sys;
 

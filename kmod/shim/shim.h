@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What stor needs of the kernel's inline functions and macros, as functions
- * that Rust can call. No logic lives here.
+ * that Rust can call.
  */
 #ifndef _STOR_SHIM_H
 #define _STOR_SHIM_H

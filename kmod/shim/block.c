@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Block devices that volumes stand on, and the disks that volumes are.
+ */
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
+#include <linux/sysfs.h>
+
+#include "shim.h"
+
+static void stor_mark_dead(struct block_device *bdev, bool surprise)
+	__releases(&bdev->bd_holder_lock)
+{
+	unsigned int noio;
+
+	/*
+	 * Under the lock the claim stands, and with it a reference to the
+	 * module. Keep one: the claim may go as soon as the lock does.
+	 */
+	__module_get(THIS_MODULE);
+	/*
+	 * What follows may walk up to a file system on our disk, which takes
+	 * locks of the same class.
+	 */
+	mutex_unlock(&bdev->bd_holder_lock);
+	/* The caller may be the one who has to get I/O going again. */
+	noio = memalloc_noio_save();
+	stor_backing_lost(bdev, surprise);
+	memalloc_noio_restore(noio);
+	module_put(THIS_MODULE);
+}
+
+static const struct blk_holder_ops stor_holder_ops = {
+	.mark_dead = stor_mark_dead,
+};
+
+/**
+ * stor_shim_bdev_open - open a device exclusively for reading and writing
+ * @dev: its number
+ *
+ * All opens have one holder, so that they can share a device. The caller has a
+ * reference to the module, and keeps it until it has closed the file.
+ *
+ * Return: the open file or an ERR_PTR().
+ */
+struct file *stor_shim_bdev_open(dev_t dev)
+{
+	return bdev_file_open_by_dev(dev, BLK_OPEN_READ | BLK_OPEN_WRITE,
+				     (void *)&stor_holder_ops,
+				     &stor_holder_ops);
+}
+
+bool stor_shim_bdev_read_only(struct block_device *bdev)
+{
+	return bdev_read_only(bdev);
+}
+
+bool stor_shim_bdev_is_zoned(struct block_device *bdev)
+{
+	return bdev_is_zoned(bdev);
+}
+
+/**
+ * stor_shim_bdev_is_dead - whether the disk of a device is going away
+ * @bdev: the device
+ *
+ * True before mark_dead() is called for it.
+ */
+bool stor_shim_bdev_is_dead(struct block_device *bdev)
+{
+	struct gendisk *disk = bdev->bd_disk;
+
+	return !disk_live(disk) || test_bit(GD_DEAD, &disk->state);
+}
+
+loff_t stor_shim_bdev_nr_bytes(struct block_device *bdev)
+{
+	return bdev_nr_bytes(bdev);
+}
+
+dev_t stor_shim_bdev_dev(struct block_device *bdev)
+{
+	return bdev->bd_dev;
+}
+
+unsigned int stor_shim_bdev_logical_block_size(struct block_device *bdev)
+{
+	return bdev_logical_block_size(bdev);
+}
+
+/**
+ * stor_shim_bdev_name - write the kernel's name of a device, as in nvme0n1p2
+ * @bdev: the device
+ * @buf: where to
+ * @len: its size; the name is cut off if it is longer
+ */
+void stor_shim_bdev_name(struct block_device *bdev, char *buf, size_t len)
+{
+	scnprintf(buf, len, "%pg", bdev);
+}
+
+static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
+			   char *buf)
+{
+	struct stor_identity *id = dev_to_disk(dev)->private_data;
+
+	return sysfs_emit(buf, "%s\n", id->serial);
+}
+static DEVICE_ATTR_RO(serial);
+
+static ssize_t uuid_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	struct stor_identity *id = dev_to_disk(dev)->private_data;
+
+	return sysfs_emit(buf, "%s\n", id->uuid);
+}
+static DEVICE_ATTR_RO(uuid);
+
+static struct attribute *stor_disk_attrs[] = {
+	&dev_attr_serial.attr,
+	&dev_attr_uuid.attr,
+	NULL
+};
+
+static const struct attribute_group stor_disk_group = {
+	.attrs = stor_disk_attrs,
+};
+
+const struct attribute_group *stor_shim_disk_groups[] = {
+	&stor_disk_group,
+	NULL
+};
+
+/**
+ * stor_shim_disk_claim_closed - shut a disk to openers unless somebody has it open
+ * @disk: the disk
+ * @close: called with @arg while nobody can open the disk; makes open() fail
+ * @arg: for @close
+ *
+ * Return: false if the disk, or a partition of it, is open.
+ */
+bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
+				 void *arg)
+{
+	bool closed;
+
+	mutex_lock(&disk->open_mutex);
+	closed = !disk_openers(disk);
+	if (closed)
+		close(arg);
+	mutex_unlock(&disk->open_mutex);
+	return closed;
+}
+
+/**
+ * stor_shim_disk_match_nowait - offer NOWAIT only if the device below does
+ * @disk: a disk that nobody can see yet
+ * @bdev: the device that it stands on
+ *
+ * blk-mq offers it for every disk, but it is the lower device that may wait.
+ */
+void stor_shim_disk_match_nowait(struct gendisk *disk,
+				 struct block_device *bdev)
+{
+	if (!bdev_nowait(bdev))
+		disk->queue->limits.features &= ~BLK_FEAT_NOWAIT;
+}
+
+/**
+ * stor_shim_disk_mark_dead - tell what stands on a disk and on its partitions
+ * @disk: the disk
+ * @surprise: nothing can be written back any more
+ *
+ * Other than with blk_mark_disk_dead() the disk keeps its size: whoever has it
+ * open shall get errors, not an end of file.
+ */
+void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise)
+{
+	struct block_device *bdev;
+	unsigned long partno;
+
+	rcu_read_lock();
+	xa_for_each(&disk->part_tbl, partno, bdev) {
+		struct device *dev = &bdev->bd_device;
+
+		if (!kobject_get_unless_zero(&dev->kobj))
+			continue;
+		rcu_read_unlock();
+		bdev_mark_dead(bdev, surprise);
+		put_device(dev);
+		rcu_read_lock();
+	}
+	rcu_read_unlock();
+}
+
+dev_t stor_shim_disk_devt(struct gendisk *disk)
+{
+	return disk_devt(disk);
+}

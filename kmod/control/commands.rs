@@ -48,7 +48,6 @@ fn admin_only(request: &Request<'_>) -> Result {
 }
 
 fn info_get(request: &Request<'_>) -> Result {
-    request.check_shape(false)?;
     request.prepare_reply(STOR_CMD_INFO_GET)?.send(|message| {
         message.put_string(STOR_A_INFO_MODULE_VERSION, version().as_bytes())?;
         message.put_u32(STOR_A_INFO_ABI_VERSION, STOR_ABI_VERSION)?;
@@ -60,7 +59,7 @@ fn info_get(request: &Request<'_>) -> Result {
 }
 
 fn volume_new(request: &Request<'_>) -> Result {
-    request.check_shape(true)?;
+    request.check_shape()?;
     let reply = request.prepare_reply(STOR_CMD_VOLUME_NEW)?;
     let volume = NewVolume::parse(request.attrs())
         .and_then(NewVolume::make)
@@ -77,12 +76,12 @@ fn volume_new(request: &Request<'_>) -> Result {
 }
 
 fn volume_del(request: &Request<'_>) -> Result {
-    request.check_shape(true)?;
+    request.check_shape()?;
     delete(request.attrs()).map_err(|refusal| request.refuse(&refusal))
 }
 
 fn volume_get(request: &Request<'_>) -> Result {
-    request.check_shape(true)?;
+    request.check_shape()?;
     let volume = selector(request.attrs())
         .and_then(|selector| REGISTRY.lock().find(&selector).cloned())
         .map_err(|refusal| request.refuse(&refusal))?;
@@ -92,7 +91,6 @@ fn volume_get(request: &Request<'_>) -> Result {
 }
 
 fn volume_dump(dump: &mut Dump<'_>) -> Result {
-    dump.check_shape()?;
     let from = *dump.cursor();
     let registry = REGISTRY.lock();
     dump.set_generation(registry.generation());

@@ -100,17 +100,22 @@ impl<'a> Request<'a> {
         unsafe { explain(self.info().extack, attrs, blamed.map(|a| a.at), refusal) }
     }
 
-    /// Refuses attributes where none are known: commands without a policy are not checked by the
-    /// core. Elsewhere, refuses an attribute that stands there twice.
+    /// Refuses an attribute that stands there twice. Unknown ones the core has refused.
     ///
     /// # Errors
     ///
     /// What to return from the handler.
-    pub(crate) fn check_shape(&self, has_policy: bool) -> Result {
-        check_shape(self.attrs(), has_policy).map_err(|(at, refusal)| {
-            // SAFETY: As in `refuse()`.
-            unsafe { explain(self.info().extack, self.attrs(), Some(at), &refusal) }
-        })
+    pub(crate) fn check_shape(&self) -> Result {
+        let attrs = self.attrs();
+        let Some(attr) = attrs.repeated() else {
+            return Ok(());
+        };
+        let refusal = Refusal::plain(
+            Errno::Inval,
+            format_args!("attribute type {} is given more than once", attr.kind),
+        );
+        // SAFETY: The core's structure lives as long as the call.
+        Err(unsafe { explain(self.info().extack, attrs, Some(attr.at), &refusal) })
     }
 
     /// Begins the answer. To be done before anything is changed, so that a change is never made
@@ -197,23 +202,6 @@ impl Dump<'_> {
         }
     }
 
-    /// Refuses attributes: none are known to a dump.
-    ///
-    /// # Errors
-    ///
-    /// What to return from the handler.
-    pub(crate) fn check_shape(&self) -> Result {
-        // SAFETY: Valid by the type invariant, and the core has checked the headers.
-        let (attrs, extack) = unsafe {
-            let cb = self.cb.as_ref();
-            (attrs_of(cb.nlh), cb.extack)
-        };
-        check_shape(attrs, false).map_err(|(at, refusal)| {
-            // SAFETY: The core's structure lives as long as the call.
-            unsafe { explain(extack, attrs, Some(at), &refusal) }
-        })
-    }
-
     /// Where the dump goes on; 0 at its start.
     pub(crate) fn cursor(&mut self) -> &mut c_ulong {
         // SAFETY: The callback has room for it, which is ours from its first call on.
@@ -269,24 +257,6 @@ unsafe fn attrs_of<'a>(nlh: *const bindings::nlmsghdr) -> Attrs<'a> {
     }
     // SAFETY: By the contract of this function there are `len` bytes of attributes.
     Attrs(unsafe { core::slice::from_raw_parts(first.cast(), len) })
-}
-
-fn check_shape(attrs: Attrs<'_>, has_policy: bool) -> Result<(), (usize, Refusal)> {
-    let (wrong, why) = if has_policy {
-        (attrs.repeated(), "is given more than once")
-    } else {
-        (attrs.iter().next(), "is unknown, this command takes none")
-    };
-    match wrong {
-        None => Ok(()),
-        Some(attr) => Err((
-            attr.at,
-            Refusal::plain(
-                Errno::Inval,
-                format_args!("attribute type {} {why}", attr.kind),
-            ),
-        )),
-    }
 }
 
 /// Fills an extended acknowledgment in, and gives the error that goes with it.

@@ -11,6 +11,8 @@ import tap
 TRACING = pathlib.Path("/sys/kernel/tracing")
 EVENT = re.compile(r"block_rq_issue: (\d+),(\d+) (\w+) (\d+) \(.*?\) "
                    r"(\d+) \+ (\d+)")
+# udev looks at a disk whenever somebody who has written to it closes it.
+BYSTANDER = re.compile(r"\[\(?(?:systemd-)?udev")
 
 
 @contextlib.contextmanager
@@ -35,7 +37,7 @@ def requests(*devices):
             found = []
             for line in (instance / "trace").read_text().splitlines():
                 match = EVENT.search(line)
-                if not match:
+                if not match or BYSTANDER.search(line):
                     continue
                 name = names.get(os.makedev(int(match[1]), int(match[2])))
                 if name:

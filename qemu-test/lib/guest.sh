@@ -72,9 +72,22 @@ environment=(PATH="$STOR_REPO/build/tools/release:/usr/local/sbin:/usr/local/bin
 	STOR_REPO="$STOR_REPO" STOR_VM=1)
 
 if [ -n "$TTY" ]; then
+	hostname stor-vm
+	cat >/run/bashrc <<-'EOF'
+		PS1='\[\e[1m\]\h:\w#\[\e[0m\] '
+		alias ls='ls --color=auto' ll='ls -l'
+		# Completions, from storadm's own definitions.
+		if build/tools/release/storadm-docs /run/storadm >/dev/null 2>&1; then
+			. /run/storadm/completions/bash/*
+		fi
+		printf 'Linux %s, stor %s; drives: %s\n' "$(uname -r)" \
+			"$(cat /sys/module/stor/version 2>/dev/null || echo 'not loaded')" "$(echo /dev/nvme*n1)"
+		printf 'To begin with: storadm volume create vm1 --backing /dev/nvme0n1\n'
+		printf 'What you write here is forgotten when you leave (exit, or Ctrl-D).\n'
+	EOF
 	# A terminal of its own; what is typed comes by virtme's port, our stdin.
-	env -i "${environment[@]}" script -q -e -E never -c "stty $TTY; exec bash -i" /dev/null >"$port.out"
-	code=$?
+	env -i "${environment[@]}" script -q -e -E never -c "stty $TTY; exec bash --rcfile /run/bashrc -i" /dev/null >"$port.out"
+	code=0 # how the last command in a shell ended is no matter
 	printf '%s' "$token" >"$port.out"
 	printf '%s' "$token" >"$port.err"
 else

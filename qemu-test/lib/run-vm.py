@@ -160,7 +160,7 @@ def virtme_command(args: argparse.Namespace, qemu_opts: list[str]) -> list[str]:
         command += ["--disable-kvm"]
     for opt in kopts:
         command += ["--kopt", opt]
-    command += ["--script-sh", "exec bash /.lab/share/0/qemu-test/lib/guest.sh"]
+    command += ["--script-sh", f"exec bash {JOB}/guest.sh"]
     return command + ["--qemu-opts"] + qemu_opts
 
 
@@ -171,13 +171,18 @@ def adapt_root() -> None:
     wrapper = pathlib.Path("/usr/local/bin/virtiofsd")
     wrapper.write_text('#!/bin/sh\nexec /usr/libexec/virtiofsd --cache always "$@"\n')
     wrapper.chmod(0o755)
+    # Debian's is in the package of an init system, of which there is none.
+    poweroff = pathlib.Path("/usr/sbin/poweroff")
+    poweroff.write_text("#!/bin/sh\nsync\necho o >/proc/sysrq-trigger\nsleep 30\n")
+    poweroff.chmod(0o755)
     # virtme-init runs it when it is there; it makes nothing that is needed here.
     pathlib.Path("/usr/bin/systemd-tmpfiles").unlink(missing_ok=True)
 
 
 def write_job(args: argparse.Namespace, token: str) -> None:
-    """What guest.sh reads."""
+    """What guest.sh reads, and guest.sh itself: who edits it now edits the next run's."""
     JOB.mkdir()
+    shutil.copy(pathlib.Path(__file__).with_name("guest.sh"), JOB)
     terminal = ""
     if args.tty:
         columns, rows = shutil.get_terminal_size()

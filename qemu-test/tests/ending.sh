@@ -12,7 +12,8 @@ at_exit rm -f "$err"
 mark=stor-ending-$$
 cache=$("$LAB" get cache)
 mounts() { grep -F "$cache" /proc/self/mountinfo; }
-processes() { grep -lsF -- "$mark" /proc/[0-9]*/cmdline | grep -v '/self/'; }
+# (The pattern comes from a file: grep's own command line must not have it.)
+processes() { grep -lsF -f <(echo "$mark") /proc/[0-9]*/cmdline; }
 left() {
 	sleep 1
 	{ mounts; processes; find "$cache/tmp" -name 'drive-*'; find "$cache/mnt" -mindepth 1; } >&2

@@ -320,12 +320,14 @@ pub(super) unsafe extern "C" fn complete(rq: *mut bindings::request) {
 /// The elements of `pool` have `max_segments` entries.
 #[pin_data]
 pub(crate) struct Lower {
-    backing: Backing,
-    max_segments: u16,
-    #[pin]
-    pool: Pool,
+    // Dropped in this order: the worker may be on its way back from the lower device when the last
+    // request has ended, and has left it when `punt` is gone.
     #[pin]
     punt: Punt,
+    #[pin]
+    pool: Pool,
+    max_segments: u16,
+    backing: Backing,
 }
 
 /// Tables for merged requests.

@@ -84,7 +84,9 @@ static bool stor_plug_has_others(struct blk_plug *plug, struct request_queue *q)
  * Below, the task may sleep. A plug that is not being flushed stays, so that
  * the scheduler flushes it then. One that is being flushed can not be flushed
  * again: if there is anything in it that the lower device could wait for, the
- * bio is submitted by a worker instead.
+ * bio is submitted by a worker instead. So it is if the flush was brought about
+ * by a bio whose request is made already but not in the plug yet: inside
+ * submit_bio() there may be one, which nobody but this task can issue.
  *
  * Context: process.
  */
@@ -95,7 +97,7 @@ void stor_shim_submit_lower(struct bio *bio, struct request *rq,
 	struct blk_plug *plug = current->plug;
 
 	if (plug && !plug->rq_count) {
-		if (stor_plug_has_others(plug, rq->q)) {
+		if (bio_list || stor_plug_has_others(plug, rq->q)) {
 			spin_lock(&punt->lock);
 			bio_list_add(&punt->bios, bio);
 			spin_unlock(&punt->lock);

@@ -475,6 +475,11 @@ impl<T: Operations> Disk<T> {
             bindings::set_capacity(disk, params.capacity.0);
             bindings::set_disk_ro(disk, params.read_only);
             shim::stor_shim_disk_match_nowait(disk, this.backing().as_ptr());
+            // Writeback is throttled below, where it is known how long the device takes.
+            bindings::blk_queue_flag_set(
+                shim::stor_shim_const_STOR_SHIM_QUEUE_FLAG_DISABLE_WBT,
+                (*disk).queue,
+            );
         }
         Ok(this)
     }

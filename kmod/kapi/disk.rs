@@ -127,7 +127,7 @@ impl<T: Operations> Table<T> {
                 if status == Status::RESOURCE {
                     stat::take_back(pdu);
                 } else {
-                    lower::fail(rq.as_ptr(), status, batch.now(), end);
+                    lower::fail(rq.as_ptr(), status, end);
                 }
             }
         }

@@ -10,7 +10,7 @@
 use super::{
     bdev::Backing,
     request::{pdu, Op, Request, Status},
-    stat::{self, now},
+    stat,
     sys::shim,
     trace,
 };
@@ -46,14 +46,11 @@ const PREFLUSH: u32 = 1 << bindings::req_flag_bits___REQ_PREFLUSH;
 impl Op {
     /// The operation of the lower bio. A flush becomes an empty write with PREFLUSH: that is how
     /// a bio asks for one.
+    #[inline]
     fn lower_opf(self) -> u32 {
         match self {
-            Op::Read => bindings::req_op_REQ_OP_READ,
-            Op::Write => bindings::req_op_REQ_OP_WRITE,
             Op::Flush => bindings::req_op_REQ_OP_WRITE | PREFLUSH,
-            Op::Discard => bindings::req_op_REQ_OP_DISCARD,
-            Op::SecureErase => bindings::req_op_REQ_OP_SECURE_ERASE,
-            Op::WriteZeroes => bindings::req_op_REQ_OP_WRITE_ZEROES,
+            other => other as u32,
         }
     }
 }
@@ -128,7 +125,7 @@ impl<'a> Request<'a> {
         let mut table = core::ptr::null_mut();
         let mut may_wait = true;
 
-        if first == last && matches!(op, Op::Read | Op::Write) {
+        if first == last && op.has_data() {
             // Without a device first: the group of the submitter would be looked up, and then
             // replaced by that of the bio.
             // SAFETY: `bio` is memory for a bio, and `first` is the bio of the request.
@@ -151,38 +148,7 @@ impl<'a> Request<'a> {
                 bindings::bio_clone_blkg_association(bio, first);
             }
         } else {
-            if first != last {
-                // The flags of a merged request are those of its first bio. The others may not
-                // have asked to fail fast, or to be readahead.
-                opf &= !MIXED;
-            }
-            let mut segments = 0;
-            if matches!(op, Op::Read | Op::Write) {
-                table = lower.table().ok_or(Status::RESOURCE)?;
-                // SAFETY: The request has data, and the table has `max_segments` entries.
-                let n = unsafe { shim::stor_shim_rq_bvecs(rq, table, lower.max_segments.into()) };
-                let Some(n) = u16::try_from(n).ok().filter(|&n| n != 0) else {
-                    // The block layer counts segments no lower than this does. If it ever did,
-                    // the request could never be sent.
-                    lower.give_back(table);
-                    return Err(Status::IOERR);
-                };
-                segments = n;
-            }
-            // SAFETY: `bio` is memory for a bio; the table, null if there is no data, is ours
-            // until the bio ends. `first` is null or the first bio of the request; a flush has
-            // none.
-            unsafe {
-                bindings::bio_init(bio, bdev, table, segments, opf);
-                (*bio).bi_vcnt = segments;
-                (*bio).bi_iter.bi_size = self.data_len();
-                if !first.is_null() {
-                    (*bio).bi_ioprio = (*first).bi_ioprio;
-                    (*bio).bi_write_hint = (*first).bi_write_hint;
-                    (*bio).bi_write_stream = (*first).bi_write_stream;
-                    bindings::bio_clone_blkg_association(bio, first);
-                }
-            }
+            (opf, table) = self.init_bio(op, opf, bio, lower)?;
         }
 
         // SAFETY: `bio` was initialised above and belongs to this request. Everything the bio
@@ -195,7 +161,6 @@ impl<'a> Request<'a> {
             (*bio).bi_private = rq.cast();
             (*pdu).lower = core::ptr::from_ref(lower).cast();
             (*pdu).table = table;
-            (*pdu).sent = batch.now();
             (*pdu).may_wait = may_wait;
             (*pdu).on_polled = false;
             if opf & POLLED != 0 {
@@ -210,6 +175,54 @@ impl<'a> Request<'a> {
             shim::stor_shim_submit(pdu, batch.raw.get(), lower.punt.get());
         }
         Ok(())
+    }
+
+    /// Makes the lower bio of a request that has no data, or that was merged of several bios; such
+    /// a one needs a table. Gives the flags of the bio, and the table.
+    #[inline(never)]
+    fn init_bio(
+        &self,
+        op: Op,
+        mut opf: u32,
+        bio: *mut bindings::bio,
+        lower: &Lower,
+    ) -> Result<(u32, *mut bindings::bio_vec), Status> {
+        let (first, last) = self.bios();
+        let mut table = core::ptr::null_mut();
+        let mut segments = 0;
+        if first != last {
+            // The flags of a merged request are those of its first bio. The others may not
+            // have asked to fail fast, or to be readahead.
+            opf &= !MIXED;
+        }
+        if op.has_data() {
+            table = lower.table().ok_or(Status::RESOURCE)?;
+            // SAFETY: The request has data, and the table has `max_segments` entries.
+            let n = unsafe {
+                shim::stor_shim_rq_bvecs(self.as_ptr(), table, lower.max_segments.into())
+            };
+            let Some(n) = u16::try_from(n).ok().filter(|&n| n != 0) else {
+                // The block layer counts segments no lower than this does. If it ever did,
+                // the request could never be sent.
+                lower.give_back(table);
+                return Err(Status::IOERR);
+            };
+            segments = n;
+        }
+        // SAFETY: `bio` is memory for a bio; the table, null if there is no data, is ours until
+        // the bio ends. `first` is null or the first bio of the request; a flush has none.
+        unsafe {
+            bindings::bio_init(bio, lower.backing.as_ptr(), table, segments, opf);
+            (*bio).bi_vcnt = segments;
+            (*bio).bi_iter.bi_size = self.data_len();
+            if !first.is_null() {
+                (*bio).bi_ioprio = (*first).bi_ioprio;
+                (*bio).bi_write_hint = (*first).bi_write_hint;
+                (*bio).bi_write_stream = (*first).bi_write_stream;
+                bindings::bio_clone_blkg_association(bio, first);
+            }
+        }
+        Ok((opf, table))
     }
 }
 
@@ -233,32 +246,43 @@ unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
     unsafe {
         if status == Status::AGAIN && (*pdu).may_wait {
             // It was us who wanted it not to wait, for as long as this task held up others.
-            shim::stor_shim_retry(pdu, lower.punt.get());
-            return;
+            return shim::stor_shim_retry(pdu, lower.punt.get());
         }
         trace::lower_complete(rq, bio);
-        let polled = (*pdu).on_polled;
-        if polled {
-            shim::stor_shim_polled_del(pdu, rq);
-        }
-        if !(*bio).bi_crypt_context.is_null() {
-            bindings::bio_uninit(bio);
-        }
-        if !(*pdu).table.is_null() {
-            lower.give_back((*pdu).table);
+        if !(*bio).bi_crypt_context.is_null() || !(*pdu).table.is_null() {
+            lower.release(pdu);
         }
         (*pdu).status = status.as_raw();
-        let now = if (*pdu).stat.is_null() { 0 } else { now() };
+        let now = stat::now_if(pdu);
         (*pdu).sent = now.saturating_sub((*pdu).sent);
-        if polled {
-            stat::end(pdu, status, now, Some((*pdu).sent));
-            trace::end(rq, status.as_raw());
-            let complete = Some(bindings::blk_mq_end_request_batch as unsafe extern "C" fn(_));
-            if !shim::stor_shim_poll_collect(rq, status != Status::OK, complete) {
-                bindings::blk_mq_end_request(rq, status.as_raw());
-            }
+        if (*pdu).on_polled {
+            finish_polled(rq, pdu, status, now);
         } else if !bindings::blk_mq_complete_request_remote(rq) {
             finish(rq, now);
+        }
+    }
+}
+
+/// Ends a request that was polled, together with others if the poll collects them.
+///
+/// # Safety
+///
+/// As that of [`finish`]; the request is in the list of its polled queue.
+#[inline(never)]
+unsafe fn finish_polled(
+    rq: *mut bindings::request,
+    pdu: *mut shim::stor_pdu,
+    status: Status,
+    now: u64,
+) {
+    // SAFETY: By the contract of this function.
+    unsafe {
+        shim::stor_shim_polled_del(pdu, rq);
+        stat::end(pdu, status, now, Some((*pdu).sent));
+        trace::end(rq, status.as_raw());
+        let complete = Some(bindings::blk_mq_end_request_batch as unsafe extern "C" fn(_));
+        if !shim::stor_shim_poll_collect(rq, status != Status::OK, complete) {
+            bindings::blk_mq_end_request(rq, status.as_raw());
         }
     }
 }
@@ -272,8 +296,7 @@ unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
 pub(super) unsafe extern "C" fn complete(rq: *mut bindings::request) {
     // SAFETY: By the contract of this function.
     unsafe {
-        let timed = !(*pdu(rq)).stat.is_null();
-        finish(rq, if timed { now() } else { 0 });
+        finish(rq, stat::now_if(pdu(rq)));
     }
 }
 
@@ -300,10 +323,13 @@ unsafe fn finish(rq: *mut bindings::request, now: u64) {
 ///
 /// The request is the caller's, was not started, and [`stat::begin`] was called for it. If `end`
 /// is false, somebody else ends it after this.
-pub(super) unsafe fn fail(rq: *mut bindings::request, status: Status, now: u64, end: bool) {
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn fail(rq: *mut bindings::request, status: Status, end: bool) {
     // SAFETY: By the contract of this function.
     unsafe {
-        stat::end(pdu(rq), status, now, None);
+        let pdu = pdu(rq);
+        stat::end(pdu, status, stat::now_if(pdu), None);
         trace::end(rq, status.as_raw());
         if end {
             bindings::blk_mq_end_request(rq, status.as_raw());
@@ -376,6 +402,23 @@ impl Lower {
         // SAFETY: The pool is initialised by its type invariant.
         let table = unsafe { shim::stor_shim_mempool_alloc_nowait(self.pool.get()) };
         (!table.is_null()).then_some(table.cast())
+    }
+
+    /// Gives back what a bio that has ended holds, beyond what its end gave back itself.
+    ///
+    /// # Safety
+    ///
+    /// The bio of `pdu` was sent here, and has ended.
+    #[cold]
+    #[inline(never)]
+    unsafe fn release(&self, pdu: *mut shim::stor_pdu) {
+        // SAFETY: By the contract of this function; the table belongs to the bio.
+        unsafe {
+            bindings::bio_uninit(&raw mut (*pdu).bio);
+            if !(*pdu).table.is_null() {
+                self.give_back((*pdu).table);
+            }
+        }
     }
 
     fn give_back(&self, table: *mut bindings::bio_vec) {

@@ -34,24 +34,26 @@ impl Status {
     }
 }
 
-/// What a request asks for.
+/// What a request asks for; its number is the block layer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Op {
     /// Read data.
-    Read,
+    Read = bindings::req_op_REQ_OP_READ,
     /// Write data.
-    Write,
+    Write = bindings::req_op_REQ_OP_WRITE,
     /// Make what was written durable; it has no sectors.
-    Flush,
+    Flush = bindings::req_op_REQ_OP_FLUSH,
     /// The sectors are not needed any more.
-    Discard,
+    Discard = bindings::req_op_REQ_OP_DISCARD,
     /// The same, and no trace of the data may stay.
-    SecureErase,
+    SecureErase = bindings::req_op_REQ_OP_SECURE_ERASE,
     /// Write zeros without sending them.
-    WriteZeroes,
+    WriteZeroes = bindings::req_op_REQ_OP_WRITE_ZEROES,
 }
 
 impl Op {
+    #[inline]
     fn of(cmd_flags: u32) -> Option<Self> {
         match cmd_flags & OP_MASK {
             bindings::req_op_REQ_OP_READ => Some(Op::Read),
@@ -64,7 +66,14 @@ impl Op {
         }
     }
 
+    /// Whether it carries data.
+    #[inline]
+    pub(super) fn has_data(self) -> bool {
+        matches!(self, Op::Read | Op::Write)
+    }
+
     /// Whether it changes what the disk holds.
+    #[inline]
     pub(crate) fn changes_data(self) -> bool {
         !matches!(self, Op::Read | Op::Flush)
     }

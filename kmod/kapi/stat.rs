@@ -22,6 +22,10 @@ pub(crate) const STATUSES: usize = shim::STOR_STAT_STATUSES as usize;
 // What the interface says, the shim and the model must say too.
 const _: () = {
     assert!(STOR_STAT_BUCKETS as usize == BUCKETS);
+    assert!(stor_stat_op_STOR_STAT_OP_READ == bindings::req_op_REQ_OP_READ);
+    assert!(stor_stat_op_STOR_STAT_OP_WRITE == bindings::req_op_REQ_OP_WRITE);
+    assert!(stor_stat_op_STOR_STAT_OP_FLUSH == bindings::req_op_REQ_OP_FLUSH);
+    assert!(stor_stat_op_STOR_STAT_OP_DISCARD == bindings::req_op_REQ_OP_DISCARD);
     assert!(stor_stat_op_STOR_STAT_OP_DISCARD as usize + 1 == OPS);
     assert!(stor_stat_stage_STOR_STAT_STAGE_LOWER as usize + 1 == STAGES);
     assert!(stor_stat_status_STOR_STAT_STATUS_OFFLINE as usize + 1 == STATUSES);
@@ -34,15 +38,27 @@ pub(crate) fn now() -> u64 {
     unsafe { bindings::ktime_get() as u64 }
 }
 
-/// What an operation of the block layer is counted as.
+/// The same, or 0 for a request that is not counted.
+///
+/// # Safety
+///
+/// [`begin`] was called for the request.
+#[inline]
+pub(super) unsafe fn now_if(pdu: *const shim::stor_pdu) -> u64 {
+    // SAFETY: By the contract of this function.
+    if unsafe { (*pdu).stat.is_null() } {
+        0
+    } else {
+        now()
+    }
+}
+
+/// What an operation of the block layer is counted as: one without a number of its own, as a
+/// discard.
 #[inline]
 fn op_of(cmd_flags: u32) -> u32 {
-    match cmd_flags & ((1 << bindings::REQ_OP_BITS) - 1) {
-        bindings::req_op_REQ_OP_READ => stor_stat_op_STOR_STAT_OP_READ,
-        bindings::req_op_REQ_OP_WRITE => stor_stat_op_STOR_STAT_OP_WRITE,
-        bindings::req_op_REQ_OP_FLUSH => stor_stat_op_STOR_STAT_OP_FLUSH,
-        _ => stor_stat_op_STOR_STAT_OP_DISCARD,
-    }
+    let op = cmd_flags & ((1 << bindings::REQ_OP_BITS) - 1);
+    op.min(stor_stat_op_STOR_STAT_OP_DISCARD)
 }
 
 /// Statuses of the block layer that have a number in the interface, in the order of those numbers,
@@ -187,11 +203,12 @@ pub(crate) fn next_cpu(from: u32) -> Option<u32> {
     u32::try_from(unsafe { shim::stor_shim_next_cpu(from) }).ok()
 }
 
-/// Counts a request as begun, and notes in its PDU what its end needs.
+/// Counts a request as begun, and notes in its PDU what its end needs. `sent` is 0 if it was made
+/// just now, so that the time of that is near enough.
 ///
 /// Process context.
 #[inline]
-pub(super) fn begin(rq: &Request<'_>, stat: Option<&Stat>, now: u64) {
+pub(super) fn begin(rq: &Request<'_>, stat: Option<&Stat>, sent: u64) {
     let pdu = rq.pdu();
     let raw = stat.map_or(core::ptr::null_mut(), |stat| stat.raw.get());
     // SAFETY: The PDU belongs to whoever has the request, and the counters exist as long as
@@ -202,7 +219,14 @@ pub(super) fn begin(rq: &Request<'_>, stat: Option<&Stat>, now: u64) {
             let op = op_of(rq.cmd_flags());
             (*pdu).op = op as u8;
             (*pdu).bytes = rq.data_len();
-            (*pdu).start = rq.start_time().unwrap_or(now);
+            let start = rq.start_time();
+            let sent = if sent != 0 {
+                sent
+            } else {
+                start.unwrap_or_else(now)
+            };
+            (*pdu).start = start.unwrap_or(sent);
+            (*pdu).sent = sent;
             shim::stor_shim_stat_start(raw, op, 1);
         }
     }
@@ -236,17 +260,30 @@ pub(super) unsafe fn end(pdu: *mut shim::stor_pdu, status: Status, now: u64, bel
             return;
         }
         let total = bucket(now.saturating_sub((*pdu).start)) as u32;
-        let lower = below.map_or(STOR_STAT_BUCKETS, |nanos| bucket(nanos) as u32);
-        if status == Status::OK {
-            shim::stor_shim_stat_end(stat, (*pdu).op.into(), (*pdu).bytes, total, lower);
-        } else {
-            shim::stor_shim_stat_failed(
+        match below {
+            Some(below) if status == Status::OK => shim::stor_shim_stat_end(
                 stat,
                 (*pdu).op.into(),
-                number_of(status),
+                (*pdu).bytes,
                 total,
-                lower,
-            );
+                bucket(below) as u32,
+            ),
+            _ => failed(pdu, status, total, below),
         }
+    }
+}
+
+/// # Safety
+///
+/// As that of [`end`], for a request that is counted.
+#[cold]
+#[inline(never)]
+unsafe fn failed(pdu: *mut shim::stor_pdu, status: Status, total: u32, below: Option<u64>) {
+    let lower = below.map_or(STOR_STAT_BUCKETS, |nanos| bucket(nanos) as u32);
+    // SAFETY: By the contract of this function. The buckets are numbers of buckets, but for the
+    // one that stands for none.
+    unsafe {
+        let op = (*pdu).op.into();
+        shim::stor_shim_stat_failed((*pdu).stat, op, number_of(status), total, lower);
     }
 }

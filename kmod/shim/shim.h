@@ -119,7 +119,7 @@ enum stor_submit {
  * @plug: where lower requests are collected, if @plugged
  * @callers_plug: the task's own plug
  * @callers_bios: the task's own bio_list
- * @now: when this began, in ns; 0 if nobody asked
+ * @now: when this began, in ns; 0 if nobody asked, or the requests say it
  * @mode: how it may submit
  * @plugged: @plug is the task's plug
  */

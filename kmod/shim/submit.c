@@ -33,7 +33,7 @@
 /* Most requests that the block layer prepares at once for a plug. */
 #define STOR_PLUG_REQUESTS 32
 
-static void stor_submit(struct stor_pdu *pdu)
+static __always_inline void stor_submit(struct stor_pdu *pdu)
 {
 	trace_stor_lower_submit(pdu->bio.bi_private, &pdu->bio);
 	submit_bio_noacct(&pdu->bio);
@@ -138,7 +138,7 @@ static bool stor_plug_has_others(struct blk_plug *plug, struct request_queue *q)
  * @batch: what stor_shim_batch_end() needs
  * @q: our queue, whose requests are about to be submitted
  * @nr: how many, at least 1
- * @timed: set @batch->now
+ * @timed: set @batch->now, unless it is a request that this task has just made
  *
  * Context: process, from within queue_rq() or queue_rqs().
  */
@@ -172,10 +172,10 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 		batch->plug.nr_ios = min(nr, STOR_PLUG_REQUESTS);
 		batch->plugged = true;
 	}
-	if (!timed) {
-		batch->now = 0;
+	batch->now = 0;
+	/* Inside submit_bio() and without a plug it is the one just made. */
+	if (!timed || (!plug && batch->callers_bios))
 		return;
-	}
 	batch->now = ktime_get_ns();
 	if (batch->plugged) {
 		/* The lower queue stamps its requests with the same time. */

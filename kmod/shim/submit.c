@@ -167,7 +167,9 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 		current->plug = NULL;
 	}
 	current->bio_list = NULL;
-	if (nr > 1 && !current->plug && batch->mode != STOR_SUBMIT_WORKER) {
+	/* Even a single one that is tried: see stor_shim_batch_end(). */
+	if ((nr > 1 || batch->mode == STOR_SUBMIT_TRY) && !current->plug &&
+	    batch->mode != STOR_SUBMIT_WORKER) {
 		blk_start_plug(&batch->plug);
 		batch->plug.nr_ios = min(nr, STOR_PLUG_REQUESTS);
 		batch->plugged = true;
@@ -188,13 +190,16 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 /**
  * stor_shim_batch_end - issue what was submitted, and give the task back
  * @batch: what stor_shim_batch_begin() has prepared
+ *
+ * The list is back before the plug is flushed: if the lower device is a volume
+ * too, it shall see a flush inside submit_bio(), and only try as well.
  */
 void stor_shim_batch_end(struct stor_batch *batch)
 {
+	current->bio_list = batch->callers_bios;
 	if (batch->plugged)
 		blk_finish_plug(&batch->plug);
 	current->plug = batch->callers_plug;
-	current->bio_list = batch->callers_bios;
 }
 
 /*

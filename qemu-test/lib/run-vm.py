@@ -34,6 +34,11 @@ EXIT_LOG = 70  # the kernel log has what it must not have
 EXIT_HUNG = 124  # as timeout(1)
 EXIT_LAB = 125  # the VM did not get as far as the command, or died
 
+# An emulated CPU may miss an instruction that another one is just changing, which kernels
+# do a lot while they boot. Such a VM is booted again, this often in all.
+BOOTS = 3
+SILENCE = 90  # seconds without a word on the console, before the guest's own script runs
+
 JOB = pathlib.Path("/.lab/job")
 # Emulating wide vectors costs more than they save; libc does without.
 TUNABLES = "glibc.cpu.hwcaps=-AVX512F,-AVX2,-AVX,-ERMS"
@@ -183,7 +188,7 @@ def adapt_root() -> None:
 
 def write_job(args: argparse.Namespace, token: str) -> None:
     """What guest.sh reads, and guest.sh itself: who edits it now edits the next run's."""
-    JOB.mkdir()
+    JOB.mkdir(exist_ok=True)
     shutil.copy(pathlib.Path(__file__).with_name("guest.sh"), JOB)
     terminal = ""
     if args.tty:
@@ -274,7 +279,8 @@ class Vm:
         }
         self.rc = b""
         self.console = b""
-        self.log = args.log.open("wb", buffering=0)
+        self.heard = time.monotonic()  # when the console last said something
+        self.log = args.log.open("ab", buffering=0)
         self.log.write(f"# {shlex.join(command)}\n".encode())
         self.process = subprocess.Popen(
             command,
@@ -302,9 +308,14 @@ class Vm:
             and f"stor-lab: end {self.token}".encode() in self.console[-8192:]
         )
 
+    def begun(self) -> bool:
+        """Whether the kernel has booted: the guest's own script runs."""
+        return f"stor-lab: begin {self.token}".encode() in self.console
+
     def _take(self, name: str, data: bytes) -> None:
         if name == "console":
             self.console += data
+            self.heard = time.monotonic()
             self.log.write(data)
         elif name == "rc":
             self.rc += data
@@ -328,14 +339,20 @@ class Vm:
         return came
 
     def run(self, deadline: float) -> str:
-        """Run to the end; says how it ended: complete, died or hung."""
+        """Run to the end; says how it ended: complete, died, hung, or stillborn."""
+        begun = False
         while not self.complete():
+            begun = begun or self.begun()
             if time.monotonic() > deadline:
                 return "hung"
+            if not begun and time.monotonic() > self.heard + SILENCE:
+                return "stillborn"
             if self.process.poll() is not None:
                 while self._poll(0.1):
                     pass
-                return "complete" if self.complete() else "died"
+                if self.complete():
+                    return "complete"
+                return "died" if self.begun() else "stillborn"
             self._poll(0.2)
         return "complete"
 
@@ -366,6 +383,8 @@ def verdict(vm: Vm, how: str) -> int:
         code = EXIT_HUNG
     elif how == "died":
         note("error: the VM ended before the command did")
+    elif how == "stillborn":
+        note("error: the VM's kernel did not boot")
     if how != "complete":
         note("       The last lines of its console:")
         for line in text.splitlines()[-25:]:
@@ -390,9 +409,14 @@ def main() -> int:
         saved = termios.tcgetattr(0)
         tty.setraw(0)
     try:
-        vm = Vm(args)
-        how = vm.run(time.monotonic() + args.timeout)
-        vm.end()
+        deadline = time.monotonic() + args.timeout
+        for boot in range(1, BOOTS + 1):
+            vm = Vm(args)
+            how = vm.run(deadline)
+            vm.end()
+            if how != "stillborn" or args.accel == "kvm" or boot == BOOTS:
+                break
+            note("==> the emulated VM got stuck while it booted; once more")
     finally:
         if saved:
             termios.tcsetattr(0, termios.TCSAFLUSH, saved)

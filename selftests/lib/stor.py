@@ -28,11 +28,17 @@ NAMES = {number: name.removeprefix("STOR_A_VOLUME_").lower().replace("_", "-")
          if name.startswith("STOR_A_VOLUME_") and not name.endswith("_MAX")}
 KINDS = {name: number for number, name in NAMES.items()}
 STRINGS = {"name", "backing", "disk", "backing-disk"}
-U64 = {"offset", "length"}
+U64 = {"offset", "length", "gate-count", "gate-last", "gate-longest"}
+U8 = {"read-only"}
 
 BLKRRPART, BLKFLSBUF, BLKPG = 0x125F, 0x1261, 0x1269
 MIB = 1 << 20
 LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def number_format(name):
+    """How an attribute that is a number is packed."""
+    return "=Q" if name in U64 else "=B" if name in U8 else "=I"
 
 
 def encode(values):
@@ -45,7 +51,7 @@ def encode(values):
         elif isinstance(value, str):
             value = value.encode() + b"\0"
         elif isinstance(value, int):
-            value = struct.pack("=Q" if name in U64 else "=I", value)
+            value = struct.pack(number_format(name), value)
         out += netlink.attr(KINDS[name], value)
     return out
 
@@ -60,7 +66,7 @@ def decode(message):
         elif name == "uuid":
             value = uuids.UUID(bytes=payload)
         else:
-            value = struct.unpack("=Q" if name in U64 else "=I", payload)[0]
+            value = struct.unpack(number_format(name), payload)[0]
         volume[name] = STATES[value] if name == "state" else value
     return volume
 

@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import glob
 import mmap
@@ -371,8 +372,12 @@ def add_partition(disk, number, start, length):
 
 
 def delete_partition(disk, number):
-    """The opposite."""
-    _blkpg(disk, 2, number)
+    """The opposite; udev may have had the disk read anew, and it is gone."""
+    try:
+        _blkpg(disk, 2, number)
+    except OSError as why:
+        if why.errno != errno.ENXIO:
+            raise
 
 
 def pattern(seed, length):

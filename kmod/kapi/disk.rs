@@ -309,23 +309,27 @@ pub(crate) enum GateError {
 }
 
 /// A disk whose gate is closed: it has no request in flight, and none comes.
+///
+/// User space is told of a change after the gate is opened: who hears of it may need the disk.
 pub(crate) struct Closed<'a, C> {
     disk: NonNull<bindings::gendisk>,
+    resized: &'a mut bool,
+    read_only: &'a mut Option<bool>,
     /// What requests will be served by.
     pub(crate) config: &'a mut C,
 }
 
 impl<C> Closed<'_, C> {
-    /// Changes the size of the disk, and tells user space.
+    /// Changes the size of the disk.
     pub(crate) fn set_capacity(&mut self, capacity: Sectors) {
         // SAFETY: The disk is valid.
-        unsafe { bindings::set_capacity_and_notify(self.disk.as_ptr(), capacity.0) };
+        unsafe { bindings::set_capacity(self.disk.as_ptr(), capacity.0) };
+        *self.resized = true;
     }
 
-    /// Makes the disk read-only, or writable.
+    /// Shows the disk as read-only, or as writable. The configuration is what makes it so.
     pub(crate) fn set_read_only(&mut self, read_only: bool) {
-        // SAFETY: The disk is valid.
-        unsafe { bindings::set_disk_ro(self.disk.as_ptr(), read_only) };
+        *self.read_only = Some(read_only);
     }
 }
 
@@ -579,17 +583,21 @@ impl<T: Operations> Disk<T> {
     ) -> Result<u64, GateError> {
         // Whoever waits for the gate may be who would give memory back.
         let _noio = NoIo::new();
+        let disk = self.disk.as_ptr();
+        let (mut resized, mut read_only) = (false, None);
         let closed = now();
         // SAFETY: The disk is valid. The queue is frozen here, and unfrozen once below. While it
         // is frozen no request exists, so nobody else looks at the configuration.
         unsafe {
-            let q = (*self.disk.as_ptr()).queue;
+            let q = (*disk).queue;
             bindings::blk_freeze_queue_start(q);
             let patience = bindings::__msecs_to_jiffies(GATE_PATIENCE_MS);
             let drained = bindings::blk_mq_freeze_queue_wait_timeout(q, patience) != 0;
             if drained {
                 change(Closed {
                     disk: self.disk,
+                    resized: &mut resized,
+                    read_only: &mut read_only,
                     config: &mut *self.data.as_ref().config.get(),
                 });
             }
@@ -598,7 +606,17 @@ impl<T: Operations> Disk<T> {
                 return Err(GateError::Timeout);
             }
         }
-        Ok(now() - closed)
+        let nanos = now() - closed;
+        // SAFETY: The disk is valid.
+        unsafe {
+            if resized {
+                shim::stor_shim_disk_resized(disk);
+            }
+            if let Some(read_only) = read_only {
+                bindings::set_disk_ro(disk, read_only);
+            }
+        }
+        Ok(nanos)
     }
 
     /// Shuts the disk to users, for good, unless one has it or a partition of it open. May sleep.

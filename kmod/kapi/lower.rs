@@ -9,7 +9,7 @@
 
 use super::{
     bdev::Backing,
-    request::{pdu, Op, Request, Status},
+    request::{pdu, Op, Request, Status, OP_MASK},
     stat,
     sys::shim,
     trace,
@@ -123,30 +123,18 @@ impl<'a> Request<'a> {
         let (first, last) = self.bios();
         let mut opf = (self.cmd_flags() & INHERITED) | op.lower_opf();
         let mut table = core::ptr::null_mut();
-        let mut may_wait = true;
 
         if first == last && op.has_data() {
-            // Without a device first: the group of the submitter would be looked up, and then
-            // replaced by that of the bio.
-            // SAFETY: `bio` is memory for a bio, and `first` is the bio of the request.
-            let err = unsafe {
-                bindings::bio_init_clone(core::ptr::null_mut(), bio, first, bindings::GFP_NOWAIT)
-            };
-            if err != 0 {
-                return Err(Status::RESOURCE);
-            }
             // A bio that may not wait ends with EAGAIN where its owner expects it. A device
             // that can not promise that, as a dm table may become one, would refuse the bio.
-            // SAFETY: `bio` and `first` are initialised, and the device is open.
+            // SAFETY: `first` is the bio of the request, and the device is open.
             unsafe {
                 if (*first).bi_opf & NOWAIT != 0 && shim::stor_shim_bdev_nowait(bdev) {
                     opf |= NOWAIT;
-                    may_wait = false;
                 }
-                (*bio).bi_bdev = bdev;
-                (*bio).bi_opf = opf;
-                bindings::bio_clone_blkg_association(bio, first);
             }
+            // SAFETY: `bio` is memory for a bio, and the request has one.
+            unsafe { clone_bio(bio, bdev, first, opf)? };
         } else {
             (opf, table) = self.init_bio(op, opf, bio, lower)?;
         }
@@ -161,16 +149,19 @@ impl<'a> Request<'a> {
             (*bio).bi_private = rq.cast();
             (*pdu).lower = core::ptr::from_ref(lower).cast();
             (*pdu).table = table;
-            (*pdu).may_wait = may_wait;
+            (*pdu).sector = at.0;
+            (*pdu).tried = false;
             (*pdu).on_polled = false;
             if opf & POLLED != 0 {
                 if shim::stor_shim_polled_add(pdu, rq) {
                     (*pdu).on_polled = true;
                 } else {
                     // Nobody would poll it.
-                    (*bio).bi_opf = opf & !POLLED;
+                    opf &= !POLLED;
+                    (*bio).bi_opf = opf;
                 }
             }
+            (*pdu).opf = opf;
             bindings::blk_mq_start_request(rq);
             shim::stor_shim_submit(pdu, batch.raw.get(), lower.punt.get());
         }
@@ -210,19 +201,101 @@ impl<'a> Request<'a> {
             segments = n;
         }
         // SAFETY: `bio` is memory for a bio; the table, null if there is no data, is ours until
-        // the bio ends. `first` is null or the first bio of the request; a flush has none.
-        unsafe {
-            bindings::bio_init(bio, lower.backing.as_ptr(), table, segments, opf);
-            (*bio).bi_vcnt = segments;
-            (*bio).bi_iter.bi_size = self.data_len();
-            if !first.is_null() {
-                (*bio).bi_ioprio = (*first).bi_ioprio;
-                (*bio).bi_write_hint = (*first).bi_write_hint;
-                (*bio).bi_write_stream = (*first).bi_write_stream;
-                bindings::bio_clone_blkg_association(bio, first);
-            }
-        }
+        // the bio ends.
+        unsafe { new_bio(bio, lower.backing.as_ptr(), self.as_ptr(), opf, table, segments) };
         Ok((opf, table))
+    }
+}
+
+/// Makes a lower bio of the only bio of a request with data. Any context.
+///
+/// # Safety
+///
+/// `bio` must be memory for a bio, and `first` that bio.
+#[inline(always)]
+unsafe fn clone_bio(
+    bio: *mut bindings::bio,
+    bdev: *mut bindings::block_device,
+    first: *mut bindings::bio,
+    opf: u32,
+) -> Result<(), Status> {
+    // Without a device first: the group of the submitter would be looked up, and then replaced by
+    // that of the bio.
+    // SAFETY: By the contract of this function.
+    unsafe {
+        if bindings::bio_init_clone(core::ptr::null_mut(), bio, first, bindings::GFP_NOWAIT) != 0 {
+            return Err(Status::RESOURCE);
+        }
+        (*bio).bi_bdev = bdev;
+        (*bio).bi_opf = opf;
+        bindings::bio_clone_blkg_association(bio, first);
+    }
+    Ok(())
+}
+
+/// Makes a lower bio of a request without data, or of one whose data is in `table`. Any context.
+///
+/// # Safety
+///
+/// `bio` must be memory for a bio, and `rq` a request that is not ended. The table is null, or has
+/// the request's segments.
+unsafe fn new_bio(
+    bio: *mut bindings::bio,
+    bdev: *mut bindings::block_device,
+    rq: *mut bindings::request,
+    opf: u32,
+    table: *mut bindings::bio_vec,
+    segments: u16,
+) {
+    // SAFETY: By the contract of this function. The first bio is null for a flush.
+    unsafe {
+        let first = (*rq).bio;
+        bindings::bio_init(bio, bdev, table, segments, opf);
+        (*bio).bi_vcnt = segments;
+        (*bio).bi_iter.bi_size = (*rq).__data_len;
+        if !first.is_null() {
+            (*bio).bi_ioprio = (*first).bi_ioprio;
+            (*bio).bi_write_hint = (*first).bi_write_hint;
+            (*bio).bi_write_stream = (*first).bi_write_stream;
+            bindings::bio_clone_blkg_association(bio, first);
+        }
+    }
+}
+
+/// Leaves a request to the worker whose bio was tried, and would have had to wait. Those below may
+/// have changed the bio, so it is made anew. Any context.
+///
+/// # Safety
+///
+/// The bio was sent to `lower`, and has ended; its request has not.
+#[cold]
+#[inline(never)]
+unsafe fn retry(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lower) {
+    // SAFETY: By the contract of this function. Only the position in a table is changed by who has
+    // the bio, never what is in it.
+    unsafe {
+        let bio = &raw mut (*pdu).bio;
+        let (first, bdev) = ((*rq).bio, lower.backing.as_ptr());
+        let (table, segments) = ((*pdu).table, (*bio).bi_vcnt);
+        bindings::bio_uninit(bio);
+        let op = (*pdu).opf & OP_MASK;
+        let has_data = op == bindings::req_op_REQ_OP_READ || op == bindings::req_op_REQ_OP_WRITE;
+        if has_data && table.is_null() && !first.is_null() {
+            if let Err(status) = clone_bio(bio, bdev, first, (*pdu).opf) {
+                (*pdu).status = status.as_raw();
+                if !bindings::blk_mq_complete_request_remote(rq) {
+                    finish(rq, stat::now_if(pdu));
+                }
+                return;
+            }
+        } else {
+            new_bio(bio, bdev, rq, (*pdu).opf, table, segments);
+        }
+        (*bio).bi_iter.bi_sector = (*pdu).sector;
+        (*bio).bi_end_io = Some(end_io);
+        (*bio).bi_private = rq.cast();
+        (*pdu).tried = false;
+        shim::stor_shim_punt(pdu, lower.punt.get());
     }
 }
 
@@ -244,9 +317,8 @@ unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
     // SAFETY: All of it belongs to this request, which is in flight until it is handed on: the last
     // thing that is done with it.
     unsafe {
-        if status == Status::AGAIN && (*pdu).may_wait {
-            // It was us who wanted it not to wait, for as long as this task held up others.
-            return shim::stor_shim_retry(pdu, lower.punt.get());
+        if status == Status::AGAIN && (*pdu).tried {
+            return retry(rq, pdu, lower);
         }
         trace::lower_complete(rq, bio);
         if !(*bio).bi_crypt_context.is_null() || !(*pdu).table.is_null() {

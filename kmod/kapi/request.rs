@@ -79,7 +79,8 @@ impl Op {
     }
 }
 
-const OP_MASK: u32 = (1 << bindings::REQ_OP_BITS) - 1;
+/// The bits of a flags word that say what is asked for.
+pub(super) const OP_MASK: u32 = (1 << bindings::REQ_OP_BITS) - 1;
 
 /// A request that the block layer has handed to us and that has not been started.
 ///

@@ -6,7 +6,7 @@
 //! another CPU writes to.
 
 use super::{
-    request::{Request, Status},
+    request::{Request, Status, OP_MASK},
     sys::{shim, uapi::*},
 };
 use crate::model::histogram::{bucket, BUCKETS};
@@ -57,7 +57,7 @@ pub(super) unsafe fn now_if(pdu: *const shim::stor_pdu) -> u64 {
 /// discard.
 #[inline]
 fn op_of(cmd_flags: u32) -> u32 {
-    let op = cmd_flags & ((1 << bindings::REQ_OP_BITS) - 1);
+    let op = cmd_flags & OP_MASK;
     op.min(stor_stat_op_STOR_STAT_OP_DISCARD)
 }
 

@@ -169,3 +169,14 @@ dev_t stor_shim_disk_devt(struct gendisk *disk)
 {
 	return disk_devt(disk);
 }
+
+/**
+ * stor_shim_disk_resized - tell user space that a disk has another size
+ * @disk: the disk
+ */
+void stor_shim_disk_resized(struct gendisk *disk)
+{
+	char *envp[] = { "RESIZE=1", NULL };
+
+	kobject_uevent_env(&disk_to_dev(disk)->kobj, KOBJ_CHANGE, envp);
+}

@@ -81,10 +81,12 @@ struct stor_stat;
  * @start: when the request was made, in ns; 0 if nothing is counted
  * @sent: when @bio was submitted, in ns; later how long it took below
  * @polled: in the list of its hardware queue, if @on_polled
+ * @sector: where @bio starts on the lower device
+ * @opf: operation and flags of @bio
  * @bytes: length of the request; the block layer's own is gone at its end
  * @op: what it is counted as
  * @on_polled: @polled is in a list
- * @may_wait: @bio has REQ_NOWAIT, if at all, because we tried, not the user
+ * @tried: @bio has REQ_NOWAIT because we try, not because the user asked
  * @status: how @bio ended
  */
 struct stor_pdu {
@@ -95,10 +97,12 @@ struct stor_pdu {
 	u64 start;
 	u64 sent;
 	struct list_head polled;
+	sector_t sector;
+	blk_opf_t opf;
 	u32 bytes;
 	u8 op;
 	bool on_polled;
-	bool may_wait;
+	bool tried;
 	blk_status_t status;
 };
 
@@ -206,6 +210,7 @@ void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise);
 bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
 				 void *arg);
 dev_t stor_shim_disk_devt(struct gendisk *disk);
+void stor_shim_disk_resized(struct gendisk *disk);
 
 int stor_shim_punt_init(struct stor_punt *punt);
 void stor_shim_punt_exit(struct stor_punt *punt);
@@ -214,7 +219,7 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 void stor_shim_batch_end(struct stor_batch *batch);
 void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
 		      struct stor_punt *punt);
-void stor_shim_retry(struct stor_pdu *pdu, struct stor_punt *punt);
+void stor_shim_punt(struct stor_pdu *pdu, struct stor_punt *punt);
 bool stor_shim_bdev_nowait(struct block_device *bdev);
 unsigned int stor_shim_rq_bvecs(struct request *rq, struct bio_vec *table,
 				unsigned int max);

@@ -54,15 +54,7 @@ static void stor_punt_work(struct work_struct *work)
 	blk_start_plug(&plug);
 	while ((bio = bio_list_pop(&bios))) {
 		struct stor_pdu *pdu = container_of(bio, struct stor_pdu, bio);
-		struct request *rq = bio->bi_private;
 
-		/* One that was tried before has lost its group. */
-		if (!bio->bi_blkg) {
-			if (rq->bio)
-				bio_clone_blkg_association(bio, rq->bio);
-			else
-				bio_associate_blkg(bio);
-		}
 		if (pdu->stat)
 			pdu->sent = ktime_get_ns();
 		stor_submit(pdu);
@@ -95,28 +87,25 @@ void stor_shim_punt_exit(struct stor_punt *punt)
 	destroy_workqueue(punt->wq);
 }
 
-static void stor_punt(struct stor_punt *punt, struct bio *bio)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&punt->lock, flags);
-	bio_list_add(&punt->bios, bio);
-	spin_unlock_irqrestore(&punt->lock, flags);
-	queue_work(punt->wq, &punt->work);
-}
-
 /**
- * stor_shim_retry - submit again what has ended because it would have had to wait
- * @pdu: that of its request; its bio is as it was but for its status
+ * stor_shim_punt - leave a bio to the worker
+ * @pdu: that of its request
  * @punt: the volume's worker
  *
  * Context: any.
  */
-void stor_shim_retry(struct stor_pdu *pdu, struct stor_punt *punt)
+void stor_shim_punt(struct stor_pdu *pdu, struct stor_punt *punt)
 {
-	pdu->bio.bi_status = BLK_STS_OK;
-	pdu->bio.bi_opf &= ~REQ_NOWAIT;
-	stor_punt(punt, &pdu->bio);
+	unsigned long flags;
+
+	spin_lock_irqsave(&punt->lock, flags);
+	bio_list_add(&punt->bios, &pdu->bio);
+	/*
+	 * The worker, if it runs already, can not take the bio before the lock
+	 * is given up. Until then its request keeps all of this alive.
+	 */
+	queue_work(punt->wq, &punt->work);
+	spin_unlock_irqrestore(&punt->lock, flags);
 }
 
 /*
@@ -203,17 +192,19 @@ void stor_shim_batch_end(struct stor_batch *batch)
 }
 
 /*
- * Whether a bio with REQ_NOWAIT is sure not to sleep below. Writeback
- * throttling, which is on by default, puts others than direct writes to sleep
- * all the same.
+ * Whether a bio with REQ_NOWAIT is sure not to sleep below, and to end with
+ * BLK_STS_AGAIN as a whole. Of bio-based devices, RAID takes a member that
+ * answers so for broken. Writeback throttling, which is on by default, puts
+ * others than direct writes to sleep all the same.
  */
 static bool stor_may_try(struct bio *bio)
 {
+	struct request_queue *q = bdev_get_queue(bio->bi_bdev);
 	const blk_opf_t direct = REQ_SYNC | REQ_IDLE;
 
-	if (!bdev_nowait(bio->bi_bdev))
+	if (!queue_is_mq(q) || !bdev_nowait(bio->bi_bdev))
 		return false;
-	return !bdev_get_queue(bio->bi_bdev)->rq_qos || !op_is_write(bio->bi_opf) ||
+	return !q->rq_qos || !op_is_write(bio->bi_opf) ||
 	       (bio_op(bio) == REQ_OP_WRITE && (bio->bi_opf & direct) == direct);
 }
 
@@ -234,9 +225,10 @@ void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
 		stor_submit(pdu);
 	} else if (batch->mode == STOR_SUBMIT_TRY && stor_may_try(bio)) {
 		bio->bi_opf |= REQ_NOWAIT;
+		pdu->tried = true;
 		stor_submit(pdu);
 	} else {
-		stor_punt(punt, bio);
+		stor_shim_punt(pdu, punt);
 	}
 }
 

@@ -130,6 +130,11 @@ class Stor:
         tap.check(not interrupted, "the dump was interrupted")
         return [decode(message) for message in messages]
 
+    def dump_now(self):
+        """The same of a list that changes: what the first part has."""
+        messages, _ = self.sock.dump(self.family, C["STOR_CMD_VOLUME_GET"])
+        return [decode(message) for message in messages]
+
     def monitor(self):
         """A socket that gets the events."""
         sock = netlink.Socket()

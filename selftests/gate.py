@@ -66,35 +66,35 @@ def sized(stor, disk, length):
 def grow_and_shrink(stor, devices):
     """growing while open, shrinking while closed; the data stays"""
     for device in one_of_each(devices):
-        block = device.block
+        block, data = device.block, pattern(1, 7 * MIB)
         monitor = stor.monitor()
         with Disk(device) as lower:
-            lower.write(START, pattern(1, 25 * MIB))
-        stor.new("one", device, offset=START, length=8 * MIB)
+            lower.write(START, data)
+        stor.new("one", device, offset=START, length=2 * MIB)
         with Disk("/dev/stor0") as disk:
-            sized(stor, disk, 8 * MIB)
-            equal(error_of(disk.write, 8 * MIB, bytes(block)), errno.ENOSPC,
+            sized(stor, disk, 2 * MIB)
+            equal(error_of(disk.write, 2 * MIB, bytes(block)), errno.ENOSPC,
                   "writing behind the end")
-            made = stor.set("one", length=16 * MIB)
-            equal((made["length"], made["gate-count"]), (16 * MIB, 1),
+            made = stor.set("one", length=4 * MIB)
+            equal((made["length"], made["gate-count"]), (4 * MIB, 1),
                   "the answer")
             # The same descriptor sees it.
-            sized(stor, disk, 16 * MIB)
-            equal(disk.read(8 * MIB, 8 * MIB),
-                  pattern(1, 25 * MIB)[8 * MIB:16 * MIB], "the new part")
-            disk.write(16 * MIB - block, pattern(2, block))
-            made = stor.set("one", length=16 * MIB)
-            equal((made["length"], made["gate-count"]), (16 * MIB, 2),
+            sized(stor, disk, 4 * MIB)
+            equal(disk.read(2 * MIB, 2 * MIB),
+                  data[2 * MIB:4 * MIB], "the new part")
+            disk.write(4 * MIB - block, pattern(2, block))
+            made = stor.set("one", length=4 * MIB)
+            equal((made["length"], made["gate-count"]), (4 * MIB, 2),
                   "the answer to no change")
-            sized(stor, disk, 16 * MIB)
+            sized(stor, disk, 4 * MIB)
             refused(errno.EBUSY, "length: stor0 is open", stor.set, "one",
-                    length=16 * MIB - block, blames="length")
-            sized(stor, disk, 16 * MIB)
+                    length=4 * MIB - block, blames="length")
+            sized(stor, disk, 4 * MIB)
         with Disk(device) as lower:
-            equal(lower.read(START + 16 * MIB - block, block),
+            equal(lower.read(START + 4 * MIB - block, block),
                   pattern(2, block), "what was written at the end")
         settle()
-        for length in (4 * MIB, block):
+        for length in (MIB, block):
             equal(stor.set("one", length=length)["length"], length, "length")
             with Disk("/dev/stor0") as disk:
                 sized(stor, disk, length)
@@ -112,24 +112,24 @@ def grow_and_shrink(stor, devices):
                           f"{errno.errorcode.get(result, result)}")
                 disk.write(length - block, pattern(length, block))
             settle()
-        want = bytearray(pattern(1, 25 * MIB))
-        want[16 * MIB - block:16 * MIB] = pattern(2, block)
-        want[4 * MIB - block:4 * MIB] = pattern(4 * MIB, block)
+        want = bytearray(data)
+        want[4 * MIB - block:4 * MIB] = pattern(2, block)
+        want[MIB - block:MIB] = pattern(MIB, block)
         want[:block] = pattern(block, block)
         with Disk(device) as lower:
-            check(lower.read(START, 25 * MIB) == want,
+            check(lower.read(START, 7 * MIB) == want,
                   "the data on the backing has changed")
-        stor.set("one", length=24 * MIB)
+        stor.set("one", length=6 * MIB)
         with Disk("/dev/stor0") as disk:
-            check(disk.read(0, 24 * MIB) == want[:24 * MIB],
+            check(disk.read(0, 6 * MIB) == want[:6 * MIB],
                   "the data is not back with the length")
         stor.delete(name="one")
         equal([(name, volume["length"], volume["gate-count"])
                for name, volume in stor.events(monitor, 7)],
-              [("ADD_NTF", 8 * MIB, 0), ("SET_NTF", 16 * MIB, 1),
-               ("SET_NTF", 16 * MIB, 2), ("SET_NTF", 4 * MIB, 3),
-               ("SET_NTF", block, 4), ("SET_NTF", 24 * MIB, 5),
-               ("DEL_NTF", 24 * MIB, 5)], "events")
+              [("ADD_NTF", 2 * MIB, 0), ("SET_NTF", 4 * MIB, 1),
+               ("SET_NTF", 4 * MIB, 2), ("SET_NTF", MIB, 3),
+               ("SET_NTF", block, 4), ("SET_NTF", 6 * MIB, 5),
+               ("DEL_NTF", 6 * MIB, 5)], "events")
 
 
 @test

@@ -3,7 +3,8 @@
 """What is counted of a volume, over netlink and in sysfs.
 
 STOR_TEST_STAT_IOS is how many latencies are compared with those that fio has
-seen, 20000 by default.
+seen, 20000 by default; with STOR_TEST_STAT_STRICT=1 stor's may be shorter by
+1 % and the median of what lies outside of stor only, which a busy machine fails.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from stor import (C, MIB, Disk, Stor, clean, module,  # noqa: E402
                   number_of, one_of_each, run, settle, setup, unload)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
 
+STRICT = os.environ.get("STOR_TEST_STAT_STRICT") == "1"
 IOS = int(os.environ.get("STOR_TEST_STAT_IOS", "20000"))
 START = MIB
 STOR = pathlib.Path("/sys/block/stor0/stor")
@@ -527,7 +529,7 @@ def as_fio_sees_it(stor, _devices):
                          "log_avg_msec": 0}},
                 filename="/dev/stor0", direct=1, ioengine="io_uring",
                 fixedbufs=1, registerfiles=1, timeout=7200)
-            lines = pathlib.Path(folder, "fio_clat.1.log").read_text()
+            lines = pathlib.Path(folder, "fio_lat.1.log").read_text()
             seen = sorted(int(line.split(",")[1])
                           for line in lines.splitlines())
         after = idle(stor)
@@ -547,9 +549,13 @@ def as_fio_sees_it(stor, _devices):
             note(f"p{part / 1000:g}: fio {fio_says / 1000:.1f} us, stor "
                  f"{we_say / 1000:.1f} us, "
                  f"{(we_say - fio_says) * 100 / fio_says:+.2f} %")
-            # Never longer than what fio has seen, but for the bucket.
+            # Never longer than what fio has seen, but for the bucket; and
+            # on a machine that is quiet, shorter by what is outside only.
             check(we_say <= fio_says * 1.01,
                   f"p{part / 1000:g}: longer than fio has seen")
+            check(not STRICT or
+                  we_say >= fio_says * 0.99 - max(outside, 0),
+                  f"p{part / 1000:g}: shorter than fio has seen")
         stor.delete(name="one")
 
 

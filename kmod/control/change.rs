@@ -8,7 +8,7 @@ use super::{
     registry::{EVENTS, REGISTRY},
 };
 use crate::{
-    front::{Change, Volume},
+    front::{Change, Changing, Volume},
     kapi::{disk::GateError, genl::notify, sys::uapi::*},
     model::{
         attrs::Attrs,
@@ -50,45 +50,47 @@ pub(super) fn set(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal>
         })
         .transpose()?;
     let change = Change { length, read_only };
+    // Until its range is settled nobody else changes the volume, or what it has claimed.
+    let changing = changing(volume)?;
     if let Some(extent) = length {
         REGISTRY.lock().claim(volume, extent)?;
     }
-    let result = pass_gate(volume, &change, change.length.map(|_| Field::Length));
-    let _event = EVENTS.lock();
+    let result = pass_gate(volume, &changing, &change);
     REGISTRY.lock().settle(volume);
+    drop(changing);
     result?;
-    notify(STOR_CMD_VOLUME_SET_NTF, |message| {
-        describe(message, volume)
-    });
+    let _event = EVENTS.lock();
+    notify(STOR_CMD_VOLUME_SET_NTF, |message| describe(message, volume));
     Ok(())
 }
 
 /// Closes the gate of a volume and opens it again.
 pub(super) fn gate(volume: &Arc<Volume>) -> Result<(), Refusal> {
-    pass_gate(volume, &Change::default(), None)
+    let changing = changing(volume)?;
+    pass_gate(volume, &changing, &Change::default())
 }
 
-fn pass_gate(volume: &Volume, change: &Change, smaller: Option<Field>) -> Result<(), Refusal> {
-    let identity = volume.identity();
-    let being_deleted = || {
+fn changing(volume: &Arc<Volume>) -> Result<Changing<'_>, Refusal> {
+    let live = REGISTRY.lock().is_live(volume);
+    live.then(|| volume.changing()).flatten().ok_or_else(|| {
         Refusal::plain(
             Errno::Busy,
-            format_args!("volume {} is being deleted", identity.name),
+            format_args!("volume {} is being deleted", volume.identity().name),
         )
-    };
-    if !REGISTRY.lock().is_live(volume) {
-        return Err(being_deleted());
-    }
-    volume.change(change).map_err(|why| match why {
-        None => being_deleted(),
-        Some(GateError::Open) => Refusal::field(
+    })
+}
+
+fn pass_gate(volume: &Volume, changing: &Changing<'_>, change: &Change) -> Result<(), Refusal> {
+    let index = volume.identity().index;
+    changing.change(change).map_err(|why| match why {
+        GateError::Open => Refusal::field(
             Errno::Busy,
-            smaller.unwrap_or(Field::ReadOnly),
-            format_args!("stor{} is open", identity.index),
+            change.length.map_or(Field::ReadOnly, |_| Field::Length),
+            format_args!("stor{index} is open"),
         ),
-        Some(GateError::Timeout) => Refusal::plain(
+        GateError::Timeout => Refusal::plain(
             Errno::TimedOut,
-            format_args!("I/O of stor{} did not end in 10 s, nothing changed", identity.index),
+            format_args!("I/O of stor{index} did not end in 10 s, nothing changed"),
         ),
     })
 }

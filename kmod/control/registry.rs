@@ -131,6 +131,15 @@ impl Registry {
         self.entries.get_mut(at)
     }
 
+    /// That of a volume, unless it is deleted; its index may be another one's by then.
+    fn entry_of(&mut self, volume: &Volume) -> Option<&mut Entry> {
+        self.entry(volume.identity().index).filter(|entry| {
+            entry
+                .volume()
+                .is_some_and(|own| core::ptr::eq(&raw const **own, volume))
+        })
+    }
+
     /// Takes a name, a UUID and an index for a volume that is about to be made; without an index
     /// it gets the lowest free one.
     pub(super) fn reserve(
@@ -176,7 +185,14 @@ impl Registry {
             .map_err(|_| out_of_memory())?;
         let state = State::Coming(None);
         self.entries
-            .insert_within_capacity(at, Entry { identity, state, claim: None })
+            .insert_within_capacity(
+                at,
+                Entry {
+                    identity,
+                    state,
+                    claim: None,
+                },
+            )
             .map_err(|_| out_of_memory())?;
         Ok(Reservation { identity })
     }
@@ -230,7 +246,7 @@ impl Registry {
             ));
         }
         let now = volume.extent();
-        if let Some(entry) = self.entry(index) {
+        if let Some(entry) = self.entry_of(volume) {
             entry.claim = Some(if now.length() > extent.length() {
                 now
             } else {
@@ -242,7 +258,7 @@ impl Registry {
 
     /// A volume has the range that it says, and no other.
     pub(super) fn settle(&mut self, volume: &Volume) {
-        if let Some(entry) = self.entry(volume.identity().index) {
+        if let Some(entry) = self.entry_of(volume) {
             entry.claim = None;
         }
         self.changed();
@@ -252,7 +268,9 @@ impl Registry {
     pub(super) fn is_live(&self, volume: &Volume) -> bool {
         self.position(volume.identity().index)
             .and_then(|at| self.entries.get(at))
-            .is_some_and(|entry| matches!(entry.state, State::Live(_)))
+            .is_some_and(|entry| {
+                matches!(&entry.state, State::Live(live) if core::ptr::eq(&raw const **live, volume))
+            })
     }
 
     /// Marks a volume as being deleted, for one caller only.

@@ -22,7 +22,7 @@ use kernel::{
     str::CString,
     sync::{
         atomic::{ordering::*, Atomic},
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
     },
 };
 
@@ -161,7 +161,7 @@ pub(crate) fn level_above(backing: &Backing) -> u32 {
 
 /// A volume. As long as it exists the module stays loaded: its backing sees to that.
 ///
-/// Lock order: `change`, then what the disk takes.
+/// Lock order: `change`, then what the disk takes, or the registry.
 #[pin_data]
 pub(crate) struct Volume {
     identity: Identity,
@@ -180,6 +180,24 @@ pub(crate) struct Change {
     pub(crate) length: Option<Extent>,
     /// Whether it is to refuse writes.
     pub(crate) read_only: Option<bool>,
+}
+
+/// The right to change a volume.
+pub(crate) struct Changing<'a> {
+    volume: &'a Volume,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Changing<'_> {
+    /// Changes the volume behind its gate: what is in flight ends before, what comes meanwhile
+    /// waits. A change of nothing only waits. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Why the gate stays as it was; then nothing has changed.
+    pub(crate) fn change(&self, change: &Change) -> Result<(), GateError> {
+        self.volume.change(change)
+    }
 }
 
 impl Volume {
@@ -243,17 +261,21 @@ impl Volume {
         )
     }
 
-    /// Changes it behind its gate: what is in flight ends before, what comes meanwhile waits. A
-    /// change of nothing only waits. May sleep.
+    /// Keeps others from changing or shutting it. May sleep.
     ///
     /// # Errors
     ///
-    /// `None` if the volume is shut, else why the gate stays as it was; then nothing has changed.
-    pub(crate) fn change(&self, change: &Change) -> Result<(), Option<GateError>> {
-        let _one_at_a_time = self.change.lock();
-        if self.disk.is_closed() {
-            return Err(None);
-        }
+    /// `None` if it is shut.
+    pub(crate) fn changing(&self) -> Option<Changing<'_>> {
+        let guard = self.change.lock();
+        (!self.disk.is_closed()).then_some(Changing {
+            volume: self,
+            _guard: guard,
+        })
+    }
+
+    /// Changes it behind its gate, for [`Changing::change`].
+    fn change(&self, change: &Change) -> Result<(), GateError> {
         let shown = &self.disk.ops().shown;
         let length = change.length.map(|extent| extent.length().0);
         // What would take something from those who have it open.
@@ -272,8 +294,7 @@ impl Volume {
                     closed.set_read_only(read_only);
                     shown.read_only.store(read_only, Relaxed);
                 }
-            })
-            .map_err(Some)?;
+            })?;
         shown.gate_last.store(nanos, Relaxed);
         let longest = shown.gate_longest.load(Relaxed).max(nanos);
         shown.gate_longest.store(longest, Relaxed);

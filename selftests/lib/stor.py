@@ -101,6 +101,20 @@ class Stor:
         (reply,) = self.call("VOLUME_GET", encode(selector))
         return decode(reply)
 
+    def set(self, selector, **values):
+        """Change a volume; selector is a name, or a dict."""
+        if isinstance(selector, str):
+            selector = {"name": selector}
+        (reply,) = self.call("VOLUME_SET", encode({**selector, **values}))
+        tap.equal(reply.command, C["STOR_CMD_VOLUME_SET"], "command")
+        return decode(reply)
+
+    def gate(self, **selector):
+        """Close the gate of a volume, and open it again."""
+        (reply,) = self.call("VOLUME_GATE", encode(selector))
+        tap.equal(reply.command, C["STOR_CMD_VOLUME_GATE"], "command")
+        return decode(reply)
+
     def raw_delete(self, **selector):
         """Delete a volume now."""
         tap.equal(self.call("VOLUME_DEL", encode(selector)), [], "reply")
@@ -115,6 +129,11 @@ class Stor:
         messages, interrupted = self.sock.dump(
             self.family, C["STOR_CMD_VOLUME_GET"])
         tap.check(not interrupted, "the dump was interrupted")
+        return [decode(message) for message in messages]
+
+    def dump_now(self):
+        """The same of a list that changes: what the first part has."""
+        messages, _ = self.sock.dump(self.family, C["STOR_CMD_VOLUME_GET"])
         return [decode(message) for message in messages]
 
     def monitor(self):

@@ -8,6 +8,7 @@
 
 pub mod attrs;
 pub mod extent;
+pub mod histogram;
 pub mod name;
 pub mod refusal;
 pub mod select;

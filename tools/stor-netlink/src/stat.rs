@@ -25,6 +25,11 @@ pub struct StatStage(pub u32);
 pub struct StatStatus(pub u32);
 
 impl StatOp {
+    /// Read data.
+    pub const READ: Self = Self(uapi::STOR_STAT_OP_READ);
+    /// Write data.
+    pub const WRITE: Self = Self(uapi::STOR_STAT_OP_WRITE);
+
     /// All that the specification has.
     pub fn all() -> impl Iterator<Item = Self> {
         numbers(uapi::STAT_OPS).map(Self)
@@ -32,6 +37,11 @@ impl StatOp {
 }
 
 impl StatStage {
+    /// The whole way.
+    pub const TOTAL: Self = Self(uapi::STOR_STAT_STAGE_TOTAL);
+    /// In the backing.
+    pub const LOWER: Self = Self(uapi::STOR_STAT_STAGE_LOWER);
+
     /// All that the specification has.
     pub fn all() -> impl Iterator<Item = Self> {
         numbers(uapi::STAT_STAGES).map(Self)

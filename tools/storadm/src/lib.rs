@@ -7,11 +7,13 @@
 
 pub mod cli;
 mod commands;
+pub mod duration;
 pub mod failure;
 pub mod json;
 pub mod output;
 mod run;
 pub mod size;
+pub mod stat;
 pub mod table;
 pub mod time;
 

@@ -158,6 +158,7 @@ mod tests {
                 "storadm-volume-list.8",
                 "storadm-volume-show.8",
                 "storadm-stat.8",
+                "storadm-top.8",
                 "storadm-monitor.8",
                 "storadm-info.8",
             ]

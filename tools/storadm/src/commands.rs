@@ -5,8 +5,8 @@
 mod info;
 mod monitor;
 mod stat;
+mod top;
 mod volume;
-mod wait;
 
 use stor_netlink::Client;
 
@@ -25,6 +25,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Volume(VolumeCommand::List(args)) => volume::list(style, *args),
         Command::Volume(VolumeCommand::Show(args)) => volume::show(style, args),
         Command::Stat(args) => stat::stat(style, args),
+        Command::Top(args) => top::top(style, *args),
         Command::Monitor(args) => monitor::monitor(style, *args),
         Command::Info => info::info(style),
     }

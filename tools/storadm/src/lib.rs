@@ -16,5 +16,7 @@ pub mod size;
 pub mod stat;
 pub mod table;
 pub mod time;
+pub mod top;
+mod wait;
 
 pub use run::run;

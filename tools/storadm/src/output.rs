@@ -116,6 +116,20 @@ pub fn gate_last(style: Style, volume: &Volume) -> String {
     }
 }
 
+/// How often and for how long the gate of a volume was closed, for people.
+pub fn gate(volume: &Volume) -> String {
+    match volume.gate_count {
+        None => UNKNOWN.to_owned(),
+        Some(0) => "never closed".to_owned(),
+        Some(1) => format!("closed once, for {}", duration(volume.gate_last)),
+        Some(count) => format!(
+            "closed {count} times, last for {}, longest {}",
+            duration(volume.gate_last),
+            duration(volume.gate_longest)
+        ),
+    }
+}
+
 /// Name of a volume.
 pub fn name(volume: &Volume) -> String {
     text(&volume.name)
@@ -254,16 +268,6 @@ fn volume_for_people(bytes: bool, volume: &Volume) -> Vec<[String; 2]> {
     };
     let device =
         |disk: String, major, minor| format!("{disk} ({}:{})", number(major), number(minor));
-    let gate = match volume.gate_count {
-        Some(0) => "never closed".to_owned(),
-        Some(1) => format!("closed once, for {}", duration(volume.gate_last)),
-        count => format!(
-            "closed {} times, last for {}, longest {}",
-            number(count),
-            duration(volume.gate_last),
-            duration(volume.gate_longest)
-        ),
-    };
     [
         ("Name", name(volume)),
         ("UUID", number(volume.uuid)),
@@ -293,7 +297,7 @@ fn volume_for_people(bytes: bool, volume: &Volume) -> Vec<[String; 2]> {
             ),
         ),
         ("Offset", both(volume.offset)),
-        ("Gate", gate),
+        ("Gate", gate(volume)),
     ]
     .map(|(key, value)| [key.to_owned(), value])
     .to_vec()

@@ -138,8 +138,8 @@ fn small_documents() {
 /// What is shown at once, and of an interval.
 fn reports() -> [(&'static str, Report); 2] {
     let (start, volume) = (Instant::now(), ordinary());
-    let before = reading(start, false, vec![stat(&volume, false), idle()]);
-    let after = reading(start, true, vec![stat(&volume, true), idle()]);
+    let before = reading(start, false, vec![stat(&volume, false), idle(false)]);
+    let after = reading(start, true, vec![stat(&volume, true), idle(true)]);
     [
         ("stat", Report::since_made(&after)),
         ("stat-interval", Report::between(&before, &after)),

@@ -90,6 +90,9 @@ fn wrong_usage() {
         "stat --count 3",
         "stat --interval 1 --count 0",
         "stat --stage upper",
+        "stat --histogram",
+        "top",
+        "top --interval 0",
         "volume explode",
         "--colour info",
     ] {

@@ -123,7 +123,7 @@ Percentiles:
   that is the longest or close to it; nothing is made up in between. Latencies are
   counted in buckets, and a percentile is shown as the middle of its bucket, which is
   at most 1/128 (0.78 %) off. max is the upper edge of the highest bucket in which
-  there is one. Above 137 s there is one last bucket: what is in it counts as longer
+  there is one. From 136 s on there is one last bucket: what is in it counts as longer
   than all, shown as \">136s\" or as 18446744073709551615.
 
 Fields:
@@ -138,6 +138,22 @@ Examples:
   storadm stat vm1 --interval 1 --count 10
   storadm stat --json | jq '.stat.volumes[] | [.name, .errors]'
   storadm stat vm1 --json --histogram | jq '.stat.volumes[].ops[0].latency[0].histogram'";
+
+pub(super) const TOP: &str = "\
+Keys:
+  up, down        choose a volume (also j and k, Page Up, Page Down, Home, End)
+  Enter, Esc      show all about it, and go back
+  Tab             there: show the histogram of the next op
+  a               latencies since the volume was made, and again of the interval
+  n d i b f l e   sort by name, disk, IOPS, bytes a second, in flight, latency
+                  (the longer p99 of read and write), errors
+  r               reverse the order
+  Space           pause, and go on
+  h, q            help, quit
+
+Examples:
+  storadm top
+  storadm top --interval 0.5";
 
 pub(super) const MONITOR: &str = "\
 Examples:

@@ -6,6 +6,8 @@ mod help;
 mod stat;
 mod volume;
 
+use std::time::Duration;
+
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use help::{exit_status, output};
@@ -13,6 +15,8 @@ pub use stat::{StageChoice, StatArgs};
 pub use volume::{
     ChangeArgs, CreateArgs, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, VolumeCommand,
 };
+
+use crate::duration::parse_interval;
 
 /// Administer stor volumes: the disks that the stor driver gives to virtual machines
 #[derive(Debug, Parser)]
@@ -63,6 +67,16 @@ pub enum Command {
     /// status 0 after --count intervals, on SIGINT, SIGTERM, or when its output is closed.
     #[command(after_help = help::STAT)]
     Stat(StatArgs),
+    /// Watch what volumes do, live on a terminal
+    ///
+    /// Shows a line for each volume: I/Os and bytes a second, what is in flight, percentiles of how
+    /// long I/Os took in the last interval, and errors since the volume was made, with those of the
+    /// last interval in parentheses. Enter shows all about one volume; h tells what other keys do.
+    /// Columns for which there is no room are left out.
+    ///
+    /// Ends with status 0 on q, SIGINT or SIGTERM, and with status 3 when the module is unloaded.
+    #[command(after_help = help::TOP)]
+    Top(TopArgs),
     /// Print what happens to volumes as it happens
     ///
     /// Prints one line for each event: the time in UTC, the event, and the volume. Events are
@@ -91,6 +105,16 @@ pub struct MonitorArgs {
     /// A volume that is made meanwhile may appear twice, but none is left out.
     #[arg(long)]
     pub initial: bool,
+}
+
+/// Options of `top`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TopArgs {
+    /// How often to look
+    ///
+    /// From 0.1 to 86400; 0.5 is half a second.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_interval)]
+    pub interval: Duration,
 }
 
 /// The definition of the whole command line, from which documentation is made.

@@ -8,12 +8,12 @@ use std::os::fd::AsFd;
 use stor_netlink::{Error, Event, Monitor, Notice, Volume};
 
 use super::connect;
-use super::wait::{Signals, Wake};
 use crate::cli::MonitorArgs;
 use crate::failure::Failure;
 use crate::json::{Document, JsonEvent};
 use crate::output::{self, print, Style};
 use crate::time::now;
+use crate::wait::{Signals, Wake};
 
 const WHAT: &str = "cannot monitor volumes";
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use stor_netlink::{Client, Selector};
 
-use super::wait::{next_time, Signals, Wake};
 use super::{connect, pass_on_warning};
 use crate::cli::StatArgs;
 use crate::failure::{Failure, Status};
@@ -15,6 +14,7 @@ use crate::json::{Document, JsonStat, StatBody};
 use crate::output::{print, print_json, print_warning, Style};
 use crate::stat::{self, Reading, Report};
 use crate::time::now;
+use crate::wait::{next_time, Signals, Wake};
 
 pub(super) fn stat(style: Style, args: &StatArgs) -> Result<(), Failure> {
     if args.histogram && style != Style::Json {

@@ -37,7 +37,7 @@ impl Percentile {
 pub struct Summary {
     /// How many there are.
     pub count: u64,
-    /// The [`PERCENTILES`]; `None` without I/Os.
+    /// The [`PERCENTILES`]; `u64::MAX` in the last bucket; `None` without I/Os.
     pub percentiles: [Option<u64>; PERCENTILES.len()],
     /// What all stayed below; `u64::MAX` if nothing is known to be above; `None` without I/Os.
     pub max: Option<u64>,

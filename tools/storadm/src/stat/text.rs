@@ -26,11 +26,11 @@ pub fn path(stat: &Stat) -> String {
     known(stat.key.index.map(|index| format!("/dev/stor{index}")))
 }
 
-/// The upper edge of a histogram, for people.
-fn human_max(max: u64) -> String {
-    match max {
+/// A latency for people; the last bucket has no end.
+fn human_latency(nanos: u64) -> String {
+    match nanos {
         u64::MAX => format!(">{}", human_duration(lower_bound(BUCKETS - 1))),
-        max => human_duration(max),
+        nanos => human_duration(nanos),
     }
 }
 
@@ -134,9 +134,9 @@ fn rows(entry: &Entry, op: StatOp, stages: StageChoice) -> Vec<[String; 12]> {
 
 /// The percentiles and the upper edge, for people.
 pub fn latencies(summary: &Summary) -> [String; PERCENTILES.len() + 1] {
-    std::array::from_fn(|i| match summary.percentiles.get(i) {
-        Some(time) => known(time.map(human_duration)),
-        None => known(summary.max.map(human_max)),
+    std::array::from_fn(|i| {
+        let latency = summary.percentiles.get(i).unwrap_or(&summary.max);
+        known(latency.map(human_latency))
     })
 }
 
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_has_no_edge() {
-        assert_eq!(human_max(u64::MAX), ">136s");
-        assert_eq!(human_max(1500), "1.5us");
+        assert_eq!(human_latency(u64::MAX), ">136s");
+        assert_eq!(human_latency(1500), "1.5us");
     }
 }

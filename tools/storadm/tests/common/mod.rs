@@ -97,7 +97,10 @@ fn add(stat: &mut Stat, op: StatOp, ios: &[(u64, u64, u64)]) {
     let counters = stat.ops.entry(op).or_default();
     counters.started += done;
     counters.done += done;
-    counters.bytes += done * 4096;
+    counters.bytes += match op {
+        StatOp::READ | StatOp::WRITE => done * 4096,
+        _ => 0,
+    };
     for (stage, pick) in [
         (StatStage::TOTAL, (|io| io.1) as fn(&(u64, u64, u64)) -> u64),
         (StatStage::LOWER, |io| io.2),
@@ -159,10 +162,14 @@ pub fn stat(volume: &Volume, later: bool) -> Stat {
 }
 
 /// A volume that did nothing.
-pub fn idle() -> Stat {
+pub fn idle(later: bool) -> Stat {
     let mut stat = Stat {
         name: Some("idle".into()),
-        time: Some(60_000_000_000),
+        time: Some(if later {
+            61_000_260_000
+        } else {
+            60_000_010_000
+        }),
         ..Stat::default()
     };
     stat.key.index = Some(3);

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 
 /// Why a wait is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wake {
+pub(crate) enum Wake {
     /// There may be something to read.
     Ready,
     /// The time has come.
@@ -25,11 +25,11 @@ pub(super) enum Wake {
 }
 
 /// The signals that ask the tool to end.
-pub(super) struct Signals(SignalFd);
+pub(crate) struct Signals(SignalFd);
 
 impl Signals {
     /// From here on these signals wait until they are asked for. `what` fails if this does.
-    pub(super) fn catch(what: &str) -> Result<Self, Failure> {
+    pub(crate) fn catch(what: &str) -> Result<Self, Failure> {
         let catch = || {
             let mut signals = SigSet::empty();
             signals.add(Signal::SIGINT);
@@ -45,7 +45,7 @@ impl Signals {
     }
 
     /// Waits until `fd` can be read, or until `deadline`.
-    pub(super) fn wait(
+    pub(crate) fn wait(
         &self,
         what: &str,
         fd: Option<BorrowedFd<'_>>,
@@ -92,7 +92,7 @@ fn timeout(deadline: Option<Instant>) -> PollTimeout {
 }
 
 /// The next of a row of times that are `interval` apart; none of those that were missed.
-pub(super) fn next_time(last: Instant, interval: Duration) -> Instant {
+pub(crate) fn next_time(last: Instant, interval: Duration) -> Instant {
     let (next, now) = (last + interval, Instant::now());
     if next > now {
         next

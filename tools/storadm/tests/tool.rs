@@ -90,7 +90,6 @@ fn wrong_usage() {
         "stat --count 3",
         "stat --interval 1 --count 0",
         "stat --stage upper",
-        "stat --histogram",
         "top",
         "top --interval 0",
         "volume explode",
@@ -116,6 +115,12 @@ fn wrong_usage() {
             "{message}"
         );
     }
+    let output = run("stat --histogram");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        stderr(&output),
+        "storadm: --histogram adds to JSON: give --json too\n"
+    );
     // Not a flag after "--".
     let output = run("volume show -- --json vm1");
     assert!(stderr(&output).starts_with("storadm: "));

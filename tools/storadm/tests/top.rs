@@ -81,6 +81,7 @@ fn app() -> App {
     let start = Instant::now();
     let read = |later| {
         let mut failed = stat(&hostile(), false);
+        failed.time = stat(&hostile(), later).time;
         failed.errors.insert(StatStatus(12), 100);
         reading(
             start,

@@ -230,16 +230,10 @@ impl App {
         if self.reversed {
             self.rows.reverse();
         }
-        let at = self
-            .rows
-            .iter()
-            .position(|row| Some(row.key()) == self.chosen.as_ref());
-        if at.is_none() && self.page != Page::Detail {
-            let place = self.state.selected().unwrap_or(0);
-            self.mark(place);
-        } else {
-            self.state.select(at);
-        }
+        let place = self.state.selected().unwrap_or(0);
+        let mut keys = self.rows.iter().map(Row::key);
+        let at = keys.position(|key| Some(key) == self.chosen.as_ref());
+        self.mark(at.unwrap_or(place));
     }
 
     /// Marks the volume at `place`, or the last one.

@@ -10,13 +10,7 @@ use crate::{
         stat::{next_cpu, now, Stat, OPS, STAGES, STATUSES},
         sys::uapi::*,
     },
-    model::{
-        attrs::Attrs,
-        cursor::Cursor,
-        histogram::BUCKETS,
-        refusal::Refusal,
-        select::Selector,
-    },
+    model::{attrs::Attrs, cursor::Cursor, histogram::BUCKETS, refusal::Refusal, select::Selector},
 };
 use kernel::{prelude::*, sync::Arc};
 

@@ -74,12 +74,7 @@ impl Operations for Front {
     type Config = Config;
 
     #[inline]
-    fn queue<'a>(
-        &'a self,
-        config: Config,
-        rq: Request<'a>,
-        batch: &Batch,
-    ) -> Result<(), Status> {
+    fn queue<'a>(&'a self, config: Config, rq: Request<'a>, batch: &Batch) -> Result<(), Status> {
         if self.failed.load(Relaxed) {
             return Err(Status::IOERR);
         }

@@ -411,11 +411,7 @@ unsafe impl<T: Operations> Sync for Disk<T> {}
 
 impl<T: Operations> Disk<T> {
     /// Makes a disk that nobody can see yet. May sleep.
-    pub(crate) fn new(
-        params: Params<'_>,
-        config: T::Config,
-        ops: Pin<KBox<T>>,
-    ) -> Result<Self> {
+    pub(crate) fn new(params: Params<'_>, config: T::Config, ops: Pin<KBox<T>>) -> Result<Self> {
         let tags = Tags::new(&Table::<T>::MQ, ops.lower().backing())?;
         let mut limits = params.limits;
         let data = KBox::new(
@@ -577,10 +573,7 @@ impl<T: Operations> Disk<T> {
         result
     }
 
-    fn gate_unlocked(
-        &self,
-        change: impl FnOnce(Closed<'_, T::Config>),
-    ) -> Result<u64, GateError> {
+    fn gate_unlocked(&self, change: impl FnOnce(Closed<'_, T::Config>)) -> Result<u64, GateError> {
         // Whoever waits for the gate may be who would give memory back.
         let _noio = NoIo::new();
         let disk = self.disk.as_ptr();

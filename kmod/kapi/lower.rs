@@ -202,7 +202,16 @@ impl<'a> Request<'a> {
         }
         // SAFETY: `bio` is memory for a bio; the table, null if there is no data, is ours until
         // the bio ends.
-        unsafe { new_bio(bio, lower.backing.as_ptr(), self.as_ptr(), opf, table, segments) };
+        unsafe {
+            new_bio(
+                bio,
+                lower.backing.as_ptr(),
+                self.as_ptr(),
+                opf,
+                table,
+                segments,
+            )
+        };
         Ok((opf, table))
     }
 }

@@ -141,8 +141,12 @@ impl Request<'_> {
     pub(super) fn start_time(&self) -> Option<u64> {
         const IO_STAT: u32 = 1 << bindings::rqf_flags___RQF_IO_STAT;
         // SAFETY: As in `cmd_flags()`.
-        let (flags, time) =
-            unsafe { ((*self.rq.as_ptr()).rq_flags, (*self.rq.as_ptr()).start_time_ns) };
+        let (flags, time) = unsafe {
+            (
+                (*self.rq.as_ptr()).rq_flags,
+                (*self.rq.as_ptr()).start_time_ns,
+            )
+        };
         (flags & IO_STAT != 0).then_some(time)
     }
 

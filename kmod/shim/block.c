@@ -176,7 +176,7 @@ dev_t stor_shim_disk_devt(struct gendisk *disk)
  */
 void stor_shim_disk_resized(struct gendisk *disk)
 {
-	char *envp[] = { "RESIZE=1", NULL };
+	char *envp[2] = { "RESIZE=1", NULL };
 
 	kobject_uevent_env(&disk_to_dev(disk)->kobj, KOBJ_CHANGE, envp);
 }

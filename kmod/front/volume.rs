@@ -123,7 +123,7 @@ impl Operations for Front {
                     File::Discards => counters.done()[3],
                     File::ReadBytes => counters.bytes()[0],
                     File::WriteBytes => counters.bytes()[1],
-                    File::Errors => counters.failed().iter().sum(),
+                    File::Errors => counters.errors(),
                     _ => {
                         let started: u64 = counters.started().iter().sum();
                         started.saturating_sub(counters.done().iter().sum())

@@ -121,7 +121,14 @@ impl Counters {
         &self.0.bytes
     }
 
-    /// I/Os that failed, by status.
+    /// I/Os that failed. Those that were not to wait, and would have had to, are none: who submits
+    /// them does it again.
+    pub(crate) fn errors(&self) -> u64 {
+        let all: u64 = self.0.failed.iter().sum();
+        all - self.0.failed[stor_stat_status_STOR_STAT_STATUS_AGAIN as usize]
+    }
+
+    /// I/Os that ended otherwise than well, by status.
     pub(crate) fn failed(&self) -> &[u64; STATUSES] {
         &self.0.failed
     }

@@ -6,16 +6,19 @@ use std::io::{self, stdout};
 use std::panic;
 use std::time::Duration;
 
-use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{self, Event, KeyEvent, KeyEventKind};
-use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{
+use crossterm::cursor::Show;
+use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
+use crossterm::execute;
+use crossterm::terminal::{
     disable_raw_mode, enable_raw_mode, EnterAlternateScreen, LeaveAlternateScreen,
 };
+use ratatui::backend::CrosstermBackend;
 use ratatui::Terminal;
 
 use super::App;
+
+/// How long to look for keys. With no time at all, crossterm does not look.
+const PEEK: Duration = Duration::from_millis(1);
 
 /// A terminal that shows nothing but this tool. It is given back when this is dropped.
 pub(super) struct Screen {
@@ -34,7 +37,7 @@ impl Screen {
             enable_raw_mode()?;
             execute!(stdout(), EnterAlternateScreen)?;
             // Makes it listen to changes of the size from here on.
-            event::poll(Duration::ZERO)?;
+            event::poll(PEEK)?;
             let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
             Ok(Self { terminal })
         };
@@ -46,10 +49,10 @@ impl Screen {
         self.terminal.draw(|frame| app.draw(frame)).map(|_| ())
     }
 
-    /// The keys that were pressed. Never waits.
+    /// The keys that were pressed. Does not wait for more.
     pub(super) fn keys(&self) -> io::Result<Vec<KeyEvent>> {
         let mut keys = Vec::new();
-        while event::poll(Duration::ZERO)? {
+        while event::poll(PEEK)? {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => keys.push(key),
                 // A new size, say: what follows is drawn in it.

@@ -60,7 +60,10 @@ pub(super) fn set(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal>
     drop(changing);
     result?;
     let _event = EVENTS.lock();
-    notify(STOR_CMD_VOLUME_SET_NTF, |message| describe(message, volume));
+    // Nobody wants to hear of a volume after its end.
+    if REGISTRY.lock().is_live(volume) {
+        notify(STOR_CMD_VOLUME_SET_NTF, |message| describe(message, volume));
+    }
     Ok(())
 }
 

@@ -392,6 +392,10 @@ unsafe fn finish(rq: *mut bindings::request, now: u64) {
     unsafe {
         let pdu = pdu(rq);
         let status = Status::new((*pdu).status);
+        if status == Status::AGAIN {
+            // Whoever asked not to wait expects that: it is nothing for the kernel's log.
+            (*rq).rq_flags |= 1 << bindings::rqf_flags___RQF_QUIET;
+        }
         stat::end(pdu, status, now, Some((*pdu).sent));
         trace::end(rq, status.as_raw());
         bindings::blk_mq_end_request(rq, status.as_raw());

@@ -21,9 +21,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from fio import VERIFY, load  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
 from netlink import Refused  # noqa: E402
+from stats import failures  # noqa: E402
 from stor import (MIB, Disk, Stor, add_partition, buffer,  # noqa: E402
-                  call, clean, delete_partition, number_of, one_of_each, pattern,
-                  refused, run, settle, setup)
+                  call, clean, delete_partition, number_of, one_of_each,
+                  pattern, refused, run, settle, setup)
 from tap import check, equal, main, note, test, wait_until  # noqa: E402
 
 ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "20"))
@@ -474,7 +475,7 @@ def rounds(stor, block, jobs):
     jobs = [job for result in results for job in result.values()]
     check(all(job["read"]["io_bytes"] and job["write"]["io_bytes"]
               for job in jobs), "a job did nothing")
-    equal(number_of(STOR / "errors"), 0, "failed I/Os")
+    equal(failures(stor), {}, "failed I/Os")
     longest = stor.get(name="one")["gate-longest"]
     kib = sum(job[kind]["io_bytes"] for job in jobs
               for kind in ("read", "write")) >> 10

@@ -11,6 +11,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from fio import VERIFY, Fio, fio, load  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
+from stats import failures  # noqa: E402
 from stor import (MIB, Disk, clean, number_of, pattern,  # noqa: E402
                   settle, setup)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
@@ -26,11 +27,6 @@ CONFIG = {"size": 128, "memory_backed": 1, "submit_queues": CPUS,
 def io_poll(name):
     """What queue/io_poll of a disk says."""
     return number_of(f"/sys/block/{name}/queue/io_poll")
-
-
-def errors(index=0):
-    """Failed I/Os of a volume."""
-    return number_of(f"/sys/block/stor{index}/stor/errors")
 
 
 def did(jobs):
@@ -93,7 +89,7 @@ def verified(stor, _devices):
         }, **{**VERIFY, "bs": "4k", "size": "1m"}, filename="/dev/stor0",
             offset_increment="8m", group_reporting=1)
         did(done)
-        equal(errors(), 0, "failed I/Os")
+        equal(failures(stor), {}, "failed I/Os")
         equal(number_of("/sys/block/stor0/stor/inflight"), 0, "in flight")
         stor.delete(name="one")
 
@@ -111,7 +107,7 @@ def errors_too(stor, _devices):
         }, filename="/dev/stor0", direct=1).wait()
         equal(jobs["bad"]["total_err"], 1, f"errors (exit {code}: {err})")
         equal(jobs["bad"]["first_error"], 5, "the error")
-        equal(errors(), 1, "failed I/Os of the volume")
+        equal(failures(stor), {"ioerr": 1}, "failed I/Os")
         stor.delete(name="one")
 
 
@@ -133,7 +129,7 @@ def stacked(stor, _devices):
         }, **{**VERIFY, "bs": "4k", "size": "1m"}, filename=path,
             offset_increment="8m", group_reporting=1))
         for level in (2, 1, 0):
-            equal(errors(level), 0, "failed I/Os")
+            equal(failures(stor, f"level{level}"), {}, "failed I/Os")
             stor.delete(name=f"level{level}")
 
 
@@ -160,7 +156,7 @@ def gated(stor, _devices):
                     stor.gate(name="one")
         gate = stor.get(name="one")
         equal(gate["gate-count"], ROUNDS, "gate-count")
-        equal(errors(), 0, "failed I/Os")
+        equal(failures(stor), {}, "failed I/Os")
         note(f"{ROUNDS} rounds, longest gate "
              f"{gate['gate-longest'] / 1e6:.2f} ms")
         stor.delete(name="one")
@@ -236,7 +232,7 @@ def nvme(stor, devices):
         note(f"{reads} reads, {raised} interrupts")
         check(reads >= 1000, f"only {reads} reads")
         check(raised < reads // 10, f"{raised} interrupts for {reads} reads")
-        equal(errors(), 0, "failed I/Os")
+        equal(failures(stor), {}, "failed I/Os")
         stor.delete(name="one")
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Load on all that a volume can stand on, and that can stand on volumes.
 
-STOR_TEST_STACKS says how much: 1 by default, and as many times the I/O of that.
+STOR_TEST_STACKS says how many times the least I/O is done: 1 by default.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from fio import VERIFY, fio  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
+from stats import failures  # noqa: E402
 from stor import (MIB, call, clean, need, number_of,  # noqa: E402
                   one_of_each, pattern, run, settle, setup)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
@@ -167,11 +168,14 @@ def verify(path, size=f"{SCALE}m"):
               f"{name} did nothing")
 
 
-def no_errors():
+def no_errors(stor):
     """No I/O of any volume has failed, and none is left."""
-    for path in pathlib.Path("/sys/block").glob("stor*/stor"):
-        equal((number_of(path / "errors"), number_of(path / "inflight")),
-              (0, 0), f"errors, and in flight, of {path.parent.name}")
+    settle()
+    for volume in stor.dump():
+        name, disk = volume["name"], volume["disk"]
+        equal(failures(stor, name), {}, f"failed I/Os of {name}")
+        equal(number_of(f"/sys/block/{disk}/stor/inflight"), 0,
+              f"in flight of {name}")
 
 
 @test
@@ -181,12 +185,12 @@ def nvme(stor, devices):
         stor.new("one", device, offset=MIB, length=LENGTH)
         verify("/dev/stor0")
         file_systems("/dev/stor0", ("ext4",))
-        no_errors()
+        no_errors(stor)
         stor.delete(name="one")
     large = max(devices, key=lambda device: device.size)
     stor.new("one", large, length=min(320 * MIB, large.size))
     file_systems("/dev/stor0", ("xfs",))
-    no_errors()
+    no_errors(stor)
     stor.delete(name="one")
 
 
@@ -200,7 +204,7 @@ def linear(stor, devices):
         stor.new("one", lower)
         verify("/dev/stor0")
         file_systems("/dev/stor0", ("ext4",))
-        no_errors()
+        no_errors(stor)
         stor.delete(name="one")
 
 
@@ -233,7 +237,7 @@ def on_stripes(stor, _devices):
         stor.new("one", path, offset=MIB, length=LENGTH)
         verify("/dev/stor0")
         file_systems("/dev/stor0", ("ext4",))
-        no_errors()
+        no_errors(stor)
         stor.delete(name="one")
 
 
@@ -247,7 +251,7 @@ def below_stripes(stor, devices):
     with striped("/dev/stor0", "/dev/stor1") as path:
         verify(path)
         file_systems(path, ("ext4",))
-        no_errors()
+        no_errors(stor)
     for number in range(2):
         stor.delete(name=f"part{number}")
 
@@ -262,7 +266,7 @@ def on_itself(stor, devices):
         path = f"/dev/stor{level}"
     verify(path)
     file_systems(path, ("ext4",))
-    no_errors()
+    no_errors(stor)
     for level in (2, 1, 0):
         stor.delete(name=f"level{level}")
 
@@ -276,7 +280,7 @@ def depth_one(stor, _devices):
         file_systems("/dev/stor0", ("ext4",))
         stor.new("two", "/dev/stor0", offset=MIB)
         verify("/dev/stor1")
-        no_errors()
+        no_errors(stor)
         stor.delete(name="two")
         stor.delete(name="one")
 
@@ -311,7 +315,7 @@ def mixed_plugs(stor, _devices):
             fio(verify_two, **{**VERIFY, "ioengine": engine}, rw="randrw",
                 bs="4k", iodepth=32, iodepth_batch_submit=16,
                 size=f"{SCALE}m")
-        no_errors()
+        no_errors(stor)
         for name in ("top", "part1", "part0"):
             stor.delete(name=name)
 
@@ -355,7 +359,7 @@ def swapping(stor, _devices):
         reads = number_of("/sys/block/stor0/stor/reads")
         note(f"{writes} writes, {reads} reads")
         check(writes > 20 and reads > 20, "it has hardly swapped")
-        no_errors()
+        no_errors(stor)
         stor.delete(name="one")
 
 

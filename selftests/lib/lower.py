@@ -5,8 +5,15 @@ import contextlib
 import pathlib
 import time
 
+import netlink
 import tap
-from stor import need, run, settle
+from stor import Stor, need, run, settle
+
+
+def vacate():
+    """After a failure: nothing may stand on what is about to go."""
+    with contextlib.suppress(netlink.Refused, OSError):
+        tap.note(f"left behind: {Stor().clean()}")
 
 
 class Mapped:
@@ -49,11 +56,14 @@ def mapped(name, table):
     device = Mapped(name)
     try:
         yield device
-    finally:
+    except BaseException:
         # Whoever still waits would wait for ever.
         run("dmsetup", "resume", name, check=False)
-        settle()
-        run("dmsetup", "remove", "--retry", name)
+        vacate()
+        run("dmsetup", "remove", "--retry", name, check=False)
+        raise
+    settle()
+    run("dmsetup", "remove", "--retry", name)
 
 
 @contextlib.contextmanager
@@ -71,6 +81,9 @@ def null_blk(name="stortest", **config):
         (folder / "power").write_text("1")
         settle()
         yield folder
+    except BaseException:
+        vacate()
+        raise
     finally:
         settle()
         folder.rmdir()

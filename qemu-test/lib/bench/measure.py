@@ -27,9 +27,9 @@ import typing
 import devices
 import plan
 
-WINDOW = 0.1  # seconds of virtual time at least: 100 million instructions
+WINDOW = 0.08  # seconds of virtual time at least: 80 million instructions
 BATCHES = 400  # at least: the device's count goes on by whole batches
-WARM_UP = 3000  # I/Os
+WARM_UP = 2000  # I/Os
 REPEATS, MORE = 2, 4  # runs of fio, and of a row that something has disturbed
 DISTURBED = 0.005  # the least two differ by more
 SECTORS_READ, SECTORS_WRITTEN = 2, 6  # columns of /sys/block/*/stat
@@ -161,7 +161,8 @@ def measure_device(lower: str, name: str, top: str, works: list[plan.Workload],
 
 def measure_all(lower: str, names: list[str], works: list[plan.Workload]) -> None:
     """All rows of some devices."""
-    total, count = len(names) * len(works) * REPEATS, 0
+    reasons = {name: devices.missing(name) for name in names}
+    total, count = sum(not why for why in reasons.values()) * len(works) * REPEATS, 0
 
     def told(text: str) -> None:
         nonlocal count
@@ -169,12 +170,10 @@ def measure_all(lower: str, names: list[str], works: list[plan.Workload]) -> Non
         say(f"[{count}/{total}] {text}")
 
     for name in names:
-        why = devices.missing(name)
-        if why:
-            say(f"      no {name}: {why}")
+        if reasons[name]:
+            say(f"      no {name}: {reasons[name]}")
             for work in works:
-                put(lower, name, work, skipped=why)
-            total -= len(works) * REPEATS
+                put(lower, name, work, skipped=reasons[name])
             continue
         for flushes in (False, True):
             part = [work for work in works if work.flushes == flushes]

@@ -47,7 +47,7 @@ WORKLOADS = (
     ),
     Workload("read", 131072, 16),
     Workload("write", 131072, 16),
-    Workload("fsync", 4096, 1, fio=("--rw=randwrite", "--fsync=1"), flushes=True, size="16m"),
+    Workload("fsync", 4096, 1, fio=("--rw=randwrite", "--fsync=1"), flushes=True, size="2m"),
 )
 
 # For a quick look while changing the code.

@@ -65,22 +65,29 @@ check "results that differ by more: exit code 1" [ $? -eq 1 ]
 check "the row is named there" grep -qx '  stor on null_blk, randread 4k depth 16' "$dir/out"
 check "a row that one lacks is shown" grep -qE '^raw on null_blk, randread 4k depth 1 +only in the old$' "$dir/out"
 
-# 10 I/Os: 1000 instructions of fio, 300 of the kernel, 500 of stor.
-cat >"$dir/profile/blocks" <<-'EOF2'
+# 10 I/Os: 1000 instructions of fio, 300 of the kernel, 500 of stor; raw takes 1000 and
+# 200, in a kernel that has the same functions.
+cat >"$dir/profile/blocks.1" <<-'EOF2'
+	1 1000
+	1010 200
+EOF2
+cat >"$dir/profile/blocks.2" <<-'EOF2'
 	1 1000
 	1010 200
 	1020 100
 	2008 500
 EOF2
-cat >"$dir/profile/measured.json" <<-'EOF2'
-	{"device": "stor", "lower": "null_blk", "rw": "randread", "bs": 4096, "depth": 1, "poll": false,
-	 "repeats": [179.0], "ios": 10.0, "symbols": [[8192, "_RNvNtCs1Ab_4stor5front9queue_rqs", "[stor]"],
-	 [4096, "blk_mq_submit_bio"], [4128, "io_submit_sqes"]]}
+symbols='"symbols": [[8192, "_RNvNtCs1Ab_4stor5front9queue_rqs", "[stor]"], [4096, "blk_mq_submit_bio"], [4128, "io_submit_sqes"]]'
+common='"lower": "null_blk", "rw": "randread", "bs": 4096, "depth": 1, "poll": false, "ios": 10.0'
+cat >"$dir/profile/measured.jsonl" <<-EOF2
+	{"device": "raw", $common, "repeats": [120.0], $symbols}
+	{"device": "stor", $common, "repeats": [179.0], $symbols}
 EOF2
 "$LAB" enter -- qemu-test/lib/bench/profile.py "$dir/profile" >"$dir/out" 2>&1
 check "a profile" [ $? -eq 0 ]
-check "its total is held against the clock" grep -qx 'in all 180; by the clock of the VM 179 (+0.56%)' "$dir/out"
-check "the part of programs" grep -qE '^ +100\.0 +55\.6%  programs$' "$dir/out"
-check "a function of the module, its name in short" grep -qE '^ +50\.0 +27\.8%  stor +front::queue_rqs \[stor\]$' "$dir/out"
-check "a function of the kernel" grep -qE '^ +20\.0 +11\.1%  block layer +blk_mq_submit_bio$' "$dir/out"
+check "its total is held against the clock" grep -qx 'stor: 180 of 10 I/Os; by the clock of the VM 179 (+0.56%)' "$dir/out"
+check "the part of programs" grep -qE '^ +100\.0 +100\.0 +\+0\.0  programs$' "$dir/out"
+check "a function of the module, demangled" grep -qE '^ +0\.0 +50\.0 +\+50\.0  stor +stor::front::queue_rqs \[stor\]$' "$dir/out"
+check "a function of the kernel" grep -qE '^ +20\.0 +20\.0 +\+0\.0  block layer +blk_mq_submit_bio$' "$dir/out"
+check "what is added comes first" [ "$(grep -nE 'stor +stor::' "$dir/out" | cut -d: -f1)" -lt "$(grep -n 'blk_mq_submit_bio' "$dir/out" | cut -d: -f1)" ]
 finish

@@ -19,9 +19,10 @@ def text(x: float, y: float, words: str, more: str = "") -> str:
 
 def bar(y: float, length: float, colour: str, words: str) -> list[str]:
     """A bar and its figure."""
+    width = max(length, 1)
     return [
-        f'<rect x="{LEFT}" y="{y}" width="{max(length, 1):.1f}" height="{BAR - 2}" fill="{colour}"/>',
-        text(LEFT + max(length, 1) + 5, y + BAR - 3, words),
+        f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR - 2}" fill="{colour}"/>',
+        text(LEFT + width + 5, y + BAR - 3, words),
     ]
 
 

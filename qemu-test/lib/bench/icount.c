@@ -9,7 +9,8 @@
  *	thread alone (null-co): when that thread sleeps, the drive is done.
  *
  * profile=FILE: count the instructions of each block of code between two markers, which
- *	the guest executes, and write "ADDRESS COUNT" lines to FILE.
+ *	the guest executes, and write "ADDRESS COUNT" lines to FILE.1, the next time to
+ *	FILE.2, and so on.
  *
  * A marker is a long no-op whose displacement is "stor" in ASCII, plus 0 or 1.
  */
@@ -23,7 +24,7 @@
 
 #include "qemu-plugin.h"
 
-#define SLOTS (1 << 20)		/* different blocks; the kernel and fio have some 100 000 */
+#define SLOTS 0x100000		/* different blocks; the kernel and fio have some 100 000 */
 #define MARKER 0x726f7473u	/* "stor" */
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 4;
@@ -31,11 +32,11 @@ __attribute__((visibility("default"))) int qemu_plugin_version = 4;
 static int hold = -1;		/* /proc/.../stat of QEMU's main thread */
 static const char *profile;
 static struct qemu_plugin_scoreboard *score;
-static uint64_t *addresses;	/* of the block in each slot, 0 in an empty one */
-static uint64_t *before;	/* the counters at the first marker */
+static __u64 *addresses;	/* of the block in each slot, 0 in an empty one */
+static __u64 *before;	/* the counters at the first marker */
 
 /* The slot of a block; a block that is translated again gets its old one. */
-static size_t slot_of(uint64_t address)
+static size_t slot_of(__u64 address)
 {
 	size_t i = (address * 0x9e3779b97f4a7c15ull) >> 44;
 
@@ -50,16 +51,19 @@ static size_t slot_of(uint64_t address)
 
 static void at_marker(unsigned int cpu, void *data)
 {
-	const uint64_t *now = qemu_plugin_scoreboard_find(score, cpu);
+	const __u64 *now = qemu_plugin_scoreboard_find(score, cpu);
+	static int times;
+	char name[4096];
 	FILE *file;
 
 	if (!data) {
 		memcpy(before, now, SLOTS * sizeof(*now));
 		return;
 	}
-	file = fopen(profile, "w");
+	snprintf(name, sizeof(name), "%s.%d", profile, ++times);
+	file = fopen(name, "w");
 	if (!file) {
-		perror(profile);
+		perror(name);
 		exit(1);
 	}
 	for (size_t i = 0; i < SLOTS; i++)
@@ -67,7 +71,7 @@ static void at_marker(unsigned int cpu, void *data)
 			fprintf(file, "%llx %llu\n", (unsigned long long)addresses[i],
 				(unsigned long long)(now[i] - before[i]));
 	if (fclose(file)) {
-		perror(profile);
+		perror(name);
 		exit(1);
 	}
 }
@@ -84,7 +88,7 @@ static bool main_sleeps(void)
 	return state && !strncmp(state, ") S", 3);
 }
 
-static void after_store(unsigned int cpu, uint32_t info, uint64_t vaddr, void *data)
+static void after_store(unsigned int cpu, __u32 info, __u64 vaddr, void *data)
 {
 	const struct timespec pause = { .tv_nsec = 5000 };
 	static bool precise;
@@ -106,7 +110,7 @@ static void after_store(unsigned int cpu, uint32_t info, uint64_t vaddr, void *d
 		nanosleep(&pause, NULL);
 }
 
-static void translate(uint64_t id, struct qemu_plugin_tb *tb)
+static void translate(__u64 id, struct qemu_plugin_tb *tb)
 {
 	size_t n = qemu_plugin_tb_n_insns(tb);
 	bool kernel = qemu_plugin_tb_vaddr(tb) >> 63;
@@ -116,14 +120,14 @@ static void translate(uint64_t id, struct qemu_plugin_tb *tb)
 	if (profile) {
 		/* Programs are told apart by nobody: one address stands for all of them. */
 		entry.score = score;
-		entry.offset = slot_of(kernel ? qemu_plugin_tb_vaddr(tb) : 1) * sizeof(uint64_t);
+		entry.offset = slot_of(kernel ? qemu_plugin_tb_vaddr(tb) : 1) * sizeof(__u64);
 		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, QEMU_PLUGIN_INLINE_ADD_U64,
 								  entry, n);
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-		uint8_t code[8] = {};
-		uint32_t word;
+		__u8 code[8] = {};
+		__u32 word;
 
 		qemu_plugin_insn_data(insn, code, sizeof(code));
 		/* writel() is a plain 32-bit mov to memory, with or without a REX prefix. */
@@ -141,7 +145,7 @@ static void translate(uint64_t id, struct qemu_plugin_tb *tb)
 }
 
 __attribute__((visibility("default")))
-int qemu_plugin_install(uint64_t id, const struct qemu_info *info, int argc, char **argv)
+int qemu_plugin_install(__u64 id, const struct qemu_info *info, int argc, char **argv)
 {
 	(void)info;
 	for (int i = 0; i < argc; i++) {
@@ -164,7 +168,7 @@ int qemu_plugin_install(uint64_t id, const struct qemu_info *info, int argc, cha
 	if (profile) {
 		addresses = calloc(SLOTS, sizeof(*addresses));
 		before = calloc(SLOTS, sizeof(*before));
-		score = qemu_plugin_scoreboard_new(SLOTS * sizeof(uint64_t));
+		score = qemu_plugin_scoreboard_new(SLOTS * sizeof(__u64));
 		if (!addresses || !before)
 			return -1;
 	}

@@ -187,17 +187,22 @@ def measure_all(lower: str, names: list[str], works: list[plan.Workload]) -> Non
 
 
 def profile(lower: str, name: str, work: plan.Workload) -> None:
-    """One measurement between markers, and the names of the kernel's functions."""
+    """One measurement between markers of the raw device, and one of another over it.
+
+    Each with the names of the kernel's functions at that time: modules come and go.
+    """
     marker = Marker()
-    with devices.device(name, devices.lower(lower, work.flushes)) as top:
-        if work.poll and not devices.can_poll(top):
-            sys.exit(f"error: {name} has no polled queues")
-        measure(top, work)  # what happens once has happened
-        figure, ios = measure(top, work, marker)
-        with open("/proc/kallsyms", encoding="ascii") as file:
-            symbols = [line.split() for line in file]
-    put(lower, name, work, repeats=[figure], ios=ios,
-        symbols=[[int(s[0], 16), s[2], *s[3:]] for s in symbols if s[1] in "tTwW"])
+    for each in dict.fromkeys((plan.RAW, name)):
+        with devices.device(each, devices.lower(lower, work.flushes)) as top:
+            if work.poll and not devices.can_poll(top):
+                sys.exit(f"error: {each} has no polled queues")
+            say(f"      profiling {each}")
+            measure(top, work)  # what happens once has happened
+            figure, ios = measure(top, work, marker)
+            with open("/proc/kallsyms", encoding="ascii") as file:
+                symbols = [line.split() for line in file]
+        put(lower, each, work, repeats=[figure], ios=ios,
+            symbols=[[int(s[0], 16), s[2], *s[3:]] for s in symbols if s[1] in "tTwW"])
 
 
 def main() -> None:
@@ -215,7 +220,8 @@ def main() -> None:
     if args.profile:
         work = next((w for w in plan.WORKLOADS if w.name() == args.profile), None)
         if work is None:
-            sys.exit(f"error: no workload '{args.profile}'")
+            names = "".join(f"\n       {w.name()}" for w in plan.WORKLOADS)
+            sys.exit(f"error: no workload '{args.profile}'; there are:{names}")
         profile(args.lower, args.device[0], work)
     else:
         measure_all(args.lower, args.device, works)

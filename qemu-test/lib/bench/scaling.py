@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""How much two CPUs do where one does 100 %: by the wall clock, in a VM with two CPUs.
+"""How much two CPUs do more than one, by the wall clock, in a VM with two CPUs.
 
 Emulated CPUs run on threads of the host, beside whatever else it does. So a figure is
 the median of several, its spread stands beside it, and neither repeats.
@@ -36,8 +36,9 @@ def spread(figures: list[float]) -> float:
 
 def main() -> None:
     """One line for each device."""
-    print("4 KiB random reads at depth 16 on null_blk, a job for each CPU; thousands of I/Os a")
-    print(f"second by the wall clock, the median of {TIMES} and their spread. It does not repeat.\n")
+    print("4 KiB random reads at depth 16 on null_blk, one job for each CPU; thousands of")
+    print(f"I/Os a second by the wall clock: the median of {TIMES}, and half their range.")
+    print("Emulated CPUs run beside whatever else the machine does: these figures do not repeat.\n")
     print(f"{'device':16}{'1 CPU':>18}{'2 CPUs':>18}{'ratio':>8}", flush=True)
     for name in ("raw", "dm-linear", "dm-multipath", "stor"):
         with devices.device(name, devices.lower("null_blk", False, cpus=2)) as top:

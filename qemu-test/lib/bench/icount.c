@@ -96,8 +96,12 @@ static void after_store(unsigned int cpu, __u32 info, __u64 vaddr, void *data)
 
 	(void)cpu;
 	(void)data;
-	/* Doorbells of submission and completion take turns, 4 bytes each. */
-	if (vaddr & 7)
+	/*
+	 * Doorbells begin with a page, those of submission and completion taking turns, 4
+	 * bytes each: one pair for the admin queue, then one CPU's queue and its polled one.
+	 * Most stores are ruled out by that, before it is looked up where they go.
+	 */
+	if (vaddr & 0xfe7)
 		return;
 	where = qemu_plugin_get_hwaddr(info, vaddr);
 	if (!where || !qemu_plugin_hwaddr_is_io(where) ||

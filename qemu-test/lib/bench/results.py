@@ -78,6 +78,13 @@ def disagreements(rows: dict[Key, Measured]) -> list[str]:
     ]
 
 
+def ratio(row: Row, reference: Row | None) -> str:
+    """What a device adds, as a multiple of what the reference adds, if that adds anything."""
+    if reference is None or reference["added"] <= 0 or row["added"] <= 0:
+        return "-"
+    return f"{row['added'] / reference['added']:.2f}x"
+
+
 def table(rows: list[Row]) -> str:
     """A table for people: a line for each workload, columns for each device."""
     found = {key_of(row): row for row in rows}
@@ -87,18 +94,19 @@ def table(rows: list[Row]) -> str:
         works = [w for w in plan.WORKLOADS if (lower, plan.RAW, w.key()) in found]
         if not works:
             continue
-        head = f"{lower:26}{plan.RAW:>8}"
+        head = f"{lower:28}{plan.RAW:>8}"
         out.append(head + "".join(f"{name:>17}" for name in names[1:]))
         for work in works:
-            line = f"{work.name():26}{found[lower, plan.RAW, work.key()]['insn_per_io']:8.0f}"
+            raw = found[lower, plan.RAW, work.key()]
+            line = f"{work.name():28}{raw['insn_per_io']:8.0f}"
             reference = found.get((lower, plan.REFERENCE, work.key()))
             for name in names[1:]:
                 row = found.get((lower, name, work.key()))
                 cell = "-"
                 if row is not None:
-                    cell = f"+{row['added']:.0f}"
-                    if reference is not None and name != plan.REFERENCE:
-                        cell += f" {row['added'] / reference['added']:6.2f}x"
+                    cell = f"{row['added']:+.0f}"
+                    if name != plan.REFERENCE:
+                        cell += f" {ratio(row, reference):>7}"
                 line += f"{cell:>17}"
             out.append(line)
         out.append("")

@@ -8,7 +8,7 @@ Prints one JSON object for each row, with the figure of each repeat, and one wit
 "skipped" for each that cannot be measured. How far it is stands on stderr.
 
 fio runs in the background. This process sleeps, at real-time priority, and looks twice:
-how many sectors has the device done, and what time is it? So neither the start nor the
+how many sectors has the lower disk done, and what time is it? So neither the start nor the
 end of fio is in the figure, and it is as fine as the clock. One nanosecond of it is one
 instruction of the CPU, whoever executes it: fio, the system call, a work queue.
 """
@@ -73,9 +73,10 @@ class Marker:
 class Load:
     """A running fio, and what it has done."""
 
-    def __init__(self, disk: str, work: plan.Workload) -> None:
+    def __init__(self, below: str, disk: str, work: plan.Workload) -> None:
         self.disk, self.work = disk, work
-        self.stat = os.open(devices.sysfs(disk, "stat"), os.O_RDONLY)
+        # Counted at the lower disk: dm counts a bio that it splits twice.
+        self.stat = os.open(devices.sysfs(below, "stat"), os.O_RDONLY)
         self.first = self.done()[0]
         self.process = subprocess.Popen(
             fio(disk, work), stdin=subprocess.DEVNULL,
@@ -106,7 +107,7 @@ class Load:
 def measure(lower: str, disk: str, work: plan.Workload, marker: Marker | None = None
             ) -> tuple[float, float]:
     """Instructions per I/O, of one run of fio; and the number of I/Os it is from."""
-    load = Load(disk, work)
+    load = Load(devices.lower(lower, work.flushes), disk, work)
     try:
         load.wait_for(load.first + WARM_UP[lower])
         if marker:

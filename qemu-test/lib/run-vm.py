@@ -27,6 +27,7 @@ import termios
 import threading
 import time
 import tty
+import typing
 
 import klog
 
@@ -64,15 +65,23 @@ def size(text: str) -> int:
     return int(match[1]) * UNITS[match[2]]
 
 
-def drive(text: str) -> tuple[int, int]:
-    """Size and log2 of the block size, of something like 1G,lbads=12."""
-    match = re.fullmatch(r"([^,]*)(?:,lbads=(9|12))?", text)
+class Drive(typing.NamedTuple):
+    """An NVMe drive to be emulated."""
+
+    nbytes: int
+    lbads: int = 9  # log2 of the block size
+    null: bool = False  # keeps nothing
+
+
+def drive(text: str) -> Drive:
+    """A drive, of something like 1G,lbads=12 or 1G,null."""
+    match = re.fullmatch(r"([^,]*)(?:,lbads=(9|12))?(,null)?", text)
     if not match:
-        raise argparse.ArgumentTypeError(f"'{text}' is not SIZE[,lbads=9|12]")
+        raise argparse.ArgumentTypeError(f"'{text}' is not SIZE[,lbads=9|12][,null]")
     nbytes = size(match[1])
     if nbytes % (1 << 20):
         raise argparse.ArgumentTypeError(f"{match[1]} is not a multiple of 1M")
-    return nbytes, int(match[2] or 9)
+    return Drive(nbytes, int(match[2] or 9), bool(match[3]))
 
 
 def positive(text: str) -> int:
@@ -93,6 +102,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cpus", type=positive)
     parser.add_argument("--memory", type=size, default=size("2G"))
     parser.add_argument("--icount", action="store_true")
+    parser.add_argument("--kopt", action="append", default=[])
+    parser.add_argument("--plugin", default="")
     parser.add_argument("--timeout", type=positive, default=600)
     parser.add_argument("--tty", action="store_true")
     parser.add_argument("command", nargs="*")
@@ -102,6 +113,10 @@ def options() -> argparse.Namespace:
         parser.error("--icount counts the instructions of one CPU; leave --cpus out or say 1")
     if args.memory < 256 << 20:
         parser.error("--memory: the guest needs 256M at least")
+    if args.plugin and not (args.icount or args.accel == "tcg"):
+        parser.error("--plugin: QEMU has plugins for emulated CPUs only; say --icount")
+    if args.plugin and not pathlib.Path(args.plugin.split(",")[0]).is_file():
+        parser.error(f"--plugin: no file {args.plugin.split(',')[0]} here")
     args.cpus = args.cpus or (1 if args.icount else 2)
     return args
 
@@ -132,12 +147,17 @@ def qemu_options(args: argparse.Namespace, ports: dict[str, int], drives: list[i
     for name, fd in ports.items():
         opts += ["-chardev", f"file,id=stor-{name},path=/proc/self/fd/{fd}"]
         opts += ["-device", f"virtserialport,bus=stor-ports.0,name=stor.{name},chardev=stor-{name}"]
-    for n, (fd, (_, lbads)) in enumerate(zip(drives, args.nvme)):
+    if args.plugin:
+        opts += ["-plugin", args.plugin]
+    for n, (fd, wanted) in enumerate(zip(drives, args.nvme)):
         # What is written need not survive the host, so QEMU need not wait for its disk.
+        where = f"file=/proc/self/fd/{fd},format=raw,discard=unmap,detect-zeroes=off"
+        if wanted.null:
+            where = f"driver=null-co,size={wanted.nbytes},read-zeroes=on"
+        lbads = wanted.lbads
         opts += [
             "-drive",
-            f"file=/proc/self/fd/{fd},id=drive{n},if=none,format=raw,"
-            "cache=unsafe,discard=unmap,detect-zeroes=off",
+            f"{where},id=drive{n},if=none,cache=unsafe",
             "-device",
             f"nvme,id=nvme{n},serial=stor-nvme{n}",
             "-device",
@@ -160,6 +180,7 @@ def virtme_command(args: argparse.Namespace, qemu_opts: list[str]) -> list[str]:
         # A busy host makes an emulated CPU look stuck.
         kopts += ["rcupdate.rcu_cpu_stall_timeout=120", "watchdog_thresh=60"]
         kopts += [f"GLIBC_TUNABLES={TUNABLES}"]
+    kopts += args.kopt
     command = ["virtme-run", "--kimg", f"/usr/lib/modules/{args.release}/vmlinuz"]
     command += ["--mods", "none", "--rw", "--memory", f"{args.memory >> 20}M"]
     command += ["--disable-microvm", "--show-boot-console"]
@@ -270,7 +291,7 @@ class Vm:
         adapt_root()
         write_job(args, self.token)
         pipes = {name: os.pipe() for name in ("out", "err", "rc", "console")}
-        drives = [make_drive(nbytes) for nbytes, _ in args.nvme]
+        drives = [make_drive(drive.nbytes) for drive in args.nvme]
         ports = {name: pipes[name][1] for name in ("out", "err", "rc")}
         command = virtme_command(args, qemu_options(args, ports, drives))
         self.streams = {

@@ -24,6 +24,14 @@ pub struct StatStage(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StatStatus(pub u32);
 
+impl StatStatus {
+    /// Whether whoever did the I/O lost something: not if it was to end rather than wait, as it
+    /// is done again then.
+    pub fn is_error(self) -> bool {
+        self.0 != uapi::STOR_STAT_STATUS_AGAIN
+    }
+}
+
 impl StatOp {
     /// Read data.
     pub const READ: Self = Self(uapi::STOR_STAT_OP_READ);

@@ -133,10 +133,12 @@ impl Entry {
         Summary::new(self.stat.latency(op, stage))
     }
 
-    /// How many I/Os failed.
+    /// How many I/Os failed, but for those that were to end rather than wait.
     pub fn failed(&self) -> u64 {
-        let counts = self.stat.errors.values();
-        counts.fold(0, |sum: u64, count| sum.saturating_add(*count))
+        let errors = self.stat.errors.iter();
+        errors
+            .filter(|(status, _)| status.is_error())
+            .fold(0, |sum: u64, (_, count)| sum.saturating_add(*count))
     }
 
     /// So many a second; `None` if the time is not known.

@@ -52,8 +52,9 @@ pub fn human_bytes(rate: f64) -> String {
 
 /// Which errors there were, for people; empty without any.
 pub fn errors(stat: &Stat) -> String {
-    let errors = stat.errors.iter().filter(|(_, count)| **count > 0);
+    let errors = stat.errors.iter();
     errors
+        .filter(|(status, count)| status.is_error() && **count > 0)
         .map(|(status, count)| format!("{count} {status}"))
         .collect::<Vec<_>>()
         .join(", ")

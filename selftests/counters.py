@@ -382,7 +382,7 @@ def percentile(sorted_latencies, part):
 
 @test
 def as_fio_sees_it(stor, _devices):
-    """percentiles agree with fio's own log of latencies within 1 %"""
+    """no percentile is longer than in fio's own log of latencies, by 1 %"""
     # What fio sees and stor does not: from the system call to our queue, and
     # from our end to fio's wake-up. It is there once for each I/O, so it is
     # what the medians differ by.

@@ -382,7 +382,7 @@ def percentile(sorted_latencies, part):
 
 @test
 def as_fio_sees_it(stor, _devices):
-    """percentiles agree with fio's own log of latencies within 1 %"""
+    """no percentile is longer than in fio's own log of latencies, by 1 %"""
     # What fio sees and stor does not: from the system call to our queue, and
     # from our end to fio's wake-up. It is there once for each I/O, so it is
     # what the medians differ by.
@@ -393,8 +393,8 @@ def as_fio_sees_it(stor, _devices):
         before = idle(stor)
         with tempfile.TemporaryDirectory() as folder:
             fio({"log": {"rw": "randread", "bs": "4k", "iodepth": 16,
-                         "number_ios": IOS, "size": "32m",
-                         "time_based": 1, "runtime": 86400,
+                         "io_size": IOS * 4096, "size": "32m",
+                         "norandommap": 1,
                          "write_lat_log": f"{folder}/fio",
                          "log_avg_msec": 0}},
                 filename="/dev/stor0", direct=1, ioengine="io_uring",

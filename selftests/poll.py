@@ -12,8 +12,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from fio import VERIFY, Fio, fio, load  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
 from stats import failures  # noqa: E402
-from stor import (MIB, Disk, clean, number_of, pattern,  # noqa: E402
-                  settle, setup)
+from stor import (MIB, Device, Disk, clean, number_of,  # noqa: E402
+                  pattern, settle, setup)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
 
 ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "20"))
@@ -45,16 +45,16 @@ def offered(stor, devices):
         equal(io_poll("stor0"), 1, "io_poll")
         stor.new("two", "/dev/stor0", length=MIB)
         equal(io_poll("stor1"), 1, "io_poll of a volume on it")
+        stor.delete(name="two")
+        stor.delete(name="one")
         sectors = 8 * MIB // 512
         with mapped("stortest-linear", f"0 {sectors} linear /dev/stortest "
                     f"{16 * MIB // 512}\n") as lower:
             # Of bio-based devices a poller polls one bio at a time.
             stor.new("three", lower)
-            equal(io_poll("stor2"), 0, "io_poll over dm")
+            equal(io_poll("stor0"), 0, "io_poll over dm")
             stor.delete(name="three")
-        stor.delete(name="two")
-        stor.delete(name="one")
-    with null_blk(size=16):
+    with null_blk(size=16, poll_queues=0):
         stor.new("one", "/dev/stortest")
         equal(io_poll("stor0"), 0, "io_poll over a device without")
         stor.delete(name="one")
@@ -186,29 +186,44 @@ def interrupts(name):
     return total
 
 
+def rebind(device):
+    """Let the driver find a drive anew; it may have another name then."""
+    pci = (device.sys / "device/device").resolve()
+    serial = (device.sys / "device/serial").read_text()
+    driver = pathlib.Path("/sys/bus/pci/drivers/nvme")
+    (driver / "unbind").write_text(pci.name)
+    (driver / "bind").write_text(pci.name)
+
+    def found():
+        for path in pathlib.Path("/sys/block").glob("nvme*"):
+            with contextlib.suppress(OSError, Skip):
+                if (path / "device/serial").read_text() == serial:
+                    return Device(f"/dev/{path.name}")
+        return None
+    again = wait_until(found, "the drive", 60)
+    settle()
+    return again
+
+
 @contextlib.contextmanager
 def polled_nvme(device):
-    """Let a drive have polled queues meanwhile."""
-    parameter = pathlib.Path("/sys/module/nvme/parameters/poll_queues")
-    controller = re.sub(r"n\d+$", "", device.name)
-    reset = pathlib.Path("/sys/class/nvme") / controller / "reset_controller"
+    """A drive, with a polled queue meanwhile."""
     if "1" not in (os.environ.get("STOR_TEST_UNPLUG"),
                    os.environ.get("STOR_VM")):
         raise Skip("STOR_TEST_UNPLUG is not 1")
-    if not parameter.exists() or not reset.exists():
-        raise Skip("no NVMe, or it is built without poll_queues")
+    parameter = pathlib.Path("/sys/module/nvme/parameters/poll_queues")
+    if not parameter.exists():
+        raise Skip("an NVMe driver without poll_queues")
     was = parameter.read_text()
     try:
         parameter.write_text("1")
-        reset.write_text("1")
-        settle()
+        device = rebind(device)
         if not io_poll(device.name):
-            raise Skip("the drive has no polled queue after a reset")
-        yield controller
+            raise Skip("the drive has no polled queue")
+        yield device
     finally:
         parameter.write_text(was)
-        reset.write_text("1")
-        settle()
+        rebind(device)
 
 
 @test
@@ -217,7 +232,8 @@ def nvme(stor, devices):
     device = devices[-1]
     if not device.name.startswith("nvme"):
         raise Skip("no NVMe among the devices")
-    with polled_nvme(device) as controller:
+    with polled_nvme(device) as device:
+        controller = re.sub(r"n\d+$", "", device.name)
         stor.new("one", device, offset=MIB, length=64 * MIB)
         settle()
         equal(io_poll("stor0"), 1, "io_poll")

@@ -392,7 +392,7 @@ def as_fio_sees_it(stor, _devices):
         settle()
         before = idle(stor)
         with tempfile.TemporaryDirectory() as folder:
-            fio({"log": {"rw": "randread", "bs": "4k", "iodepth": 16,
+            fio({"log": {"rw": "randread", "bs": "4k", "iodepth": 1 if STRICT else 16,
                          "io_size": IOS * 4096, "size": "32m",
                          "norandommap": 1,
                          "write_lat_log": f"{folder}/fio",

@@ -19,7 +19,7 @@ measured=$dir/results/measured-null_blk.jsonl
 	row stor 16 '8990.04, 8985.96'
 	row raw 1 '8600, 8600.5'
 	row raw 16 '7000, 7010'
-	row dm-linear 16 '9000, 8800, 8810'
+	row dm-linear 16 '9000, 8700, 8800, 8810'
 	echo '{"device": "stor-nostat", "lower": "null_blk", "rw": "randread", "bs": 4096, "depth": 1, "poll": false, "skipped": "why not"}'
 } >"$measured"
 report results "$dir/results" >"$dir/out" 2>"$dir/err"
@@ -32,7 +32,7 @@ cat >"$dir/want" <<-'EOF2'
 	  {"device": "stor", "lower": "null_blk", "rw": "randread", "bs": 4096, "depth": 16, "poll": false, "insn_per_io": 8986.0, "added": 1986.0}
 	]
 EOF2
-check "results.json: in order, the least of the repeats, added over raw" diff -u "$dir/want" "$dir/results/results.json"
+check "results.json: in order, the least that another repeat confirms, added over raw" diff -u "$dir/want" "$dir/results/results.json"
 check "the table has both, and the ratio to dm-linear" grep -qE '^randread 4k depth 16 +7000 +\+1800 +\+1986 +1\.10x$' "$dir/out"
 check "no row of a device: a dash" grep -qE '^randread 4k depth 1 +8600 +- +-$' "$dir/out"
 check "what is left out is named" grep -qx 'Left out: stor-nostat on null_blk: why not' "$dir/out"

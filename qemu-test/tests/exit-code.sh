@@ -37,7 +37,7 @@ check "the checkout is read-only" grep -qx 'the checkout is read-only' "$err"
 check "the kernel log is named on failure" grep -q 'kernel log: .*build/log/vm-' "$err"
 
 for bad in '--nvme 1X' '--nvme 1G,lbads=10' '--cpus 0' '--memory lots' '--kernel debug' '--frobnicate' \
-	'--icount --cpus 2' '--timeout never' '--rw /does/not/exist'; do
+	'--icount --cpus 2' '--plugin /does/not/exist.so' '--nvme 1G,nul' '--timeout never' '--rw /does/not/exist'; do
 	# shellcheck disable=SC2086 # words are wanted
 	vm $bad -- true >/dev/null 2>"$err"
 	check "$bad is refused" [ $? -ne 0 ] && grep -q 'error' "$err"

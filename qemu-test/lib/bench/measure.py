@@ -18,6 +18,7 @@ import ctypes
 import json
 import mmap
 import os
+import pathlib
 import struct
 import subprocess
 import sys
@@ -26,6 +27,7 @@ import typing
 
 import devices
 import plan
+import repeats
 
 # Seconds of virtual time at least, and I/Os before it for warming up. Each doorbell of the
 # drive costs the host two changes of threads.
@@ -33,7 +35,6 @@ WINDOW = {"null_blk": 0.08, "nvme": 0.02}
 WARM_UP = {"null_blk": 2000, "nvme": 500}
 BATCHES = 400  # at least: the device's count goes on by whole batches
 REPEATS, MORE = 2, 4  # runs of fio, and of a row that something has disturbed
-DISTURBED = 0.005  # the least two differ by more
 SECTORS_READ, SECTORS_WRITTEN = 2, 6  # columns of /sys/block/*/stat
 
 
@@ -123,12 +124,6 @@ def measure(lower: str, disk: str, work: plan.Workload, marker: Marker | None = 
     return (until - since) / (end - begin), end - begin
 
 
-def disturbed(figures: list[float]) -> bool:
-    """Whether the least two are apart. Whatever disturbs makes a figure larger."""
-    least, next_to_it = sorted(figures)[:2]
-    return next_to_it > least * (1 + DISTURBED)
-
-
 def say(text: str) -> None:
     """A line for people."""
     print(text, file=sys.stderr, flush=True)
@@ -156,7 +151,8 @@ def measure_device(lower: str, name: str, top: str, works: list[plan.Workload],
         if work not in figures:
             put(lower, name, work, skipped="the device has no polled queues")
             continue
-        while disturbed(figures[work]) and len(figures[work]) < MORE:
+        while (repeats.settle(figures[work])[1] > repeats.CLOSE
+               and len(figures[work]) < MORE):
             say(f"      {lower} {name}: {work.name()} was disturbed; once more")
             figures[work].append(measure(lower, top, work)[0])
         put(lower, name, work, repeats=figures[work])
@@ -218,6 +214,7 @@ def main() -> None:
     args = parser.parse_args()
     works = plan.QUICK if args.quick else list(plan.WORKLOADS)
     devices.run("udevadm", "settle")
+    pathlib.Path("/proc/sys/vm/nr_hugepages").write_text("8\n")  # see plan.LARGE
     # Nothing else may want the CPU: udev looks at a device again after it was written.
     at_priority(os.SCHED_FIFO, 10)
     if args.profile:

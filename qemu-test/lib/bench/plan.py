@@ -24,7 +24,7 @@ class Workload:
     bs: int
     depth: int
     poll: bool = False
-    fio: tuple[str, ...] = ()  # more options
+    fio: tuple[str, ...] = ()  # options in place of --rw
     flushes: bool = False  # needs a write cache below
     size: str = "1g"  # of the part of the device that is used
 
@@ -38,6 +38,9 @@ class Workload:
         return f"{self.rw} {unit} depth {self.depth}{' polled' if self.poll else ''}"
 
 
+# How many pieces a large buffer is made of must not hang on the state of the memory.
+LARGE = ("--iomem=mmaphuge",)
+
 WORKLOADS = (
     *(
         Workload(rw, 4096, depth, poll)
@@ -45,8 +48,8 @@ WORKLOADS = (
         for rw in ("randread", "randwrite")
         for depth in (1, 16, 64)
     ),
-    Workload("read", 131072, 16),
-    Workload("write", 131072, 16),
+    Workload("read", 131072, 16, fio=("--rw=read", *LARGE)),
+    Workload("write", 131072, 16, fio=("--rw=write", *LARGE)),
     Workload("fsync", 4096, 1, fio=("--rw=randwrite", "--fsync=1"), flushes=True, size="2m"),
 )
 

@@ -13,6 +13,7 @@ import sys
 
 import chart
 import plan
+import repeats
 import results
 
 
@@ -39,7 +40,7 @@ def make(where: pathlib.Path) -> int:
           f"{results.name_of(worst)}.")
     bad = results.disagreements(measured)
     for sentence in bad:
-        print(f"error: {sentence}, more than {results.AGREE:.0%}", file=sys.stderr)
+        print(f"error: {sentence}, more than {repeats.AGREE:.0%}", file=sys.stderr)
     return 1 if bad else 0
 
 
@@ -48,9 +49,9 @@ def compare(old: pathlib.Path, new: pathlib.Path) -> int:
     table, differ = results.compare(results.load(old), results.load(new))
     print(table)
     if differ:
-        print(f"{len(differ)} rows differ by more than {results.AGREE:.0%}:", *differ, sep="\n  ")
+        print(f"{len(differ)} rows differ by more than {repeats.AGREE:.0%}:", *differ, sep="\n  ")
         return 1
-    print(f"All rows that both have agree within {results.AGREE:.0%}.")
+    print(f"All rows that both have agree within {repeats.AGREE:.0%}.")
     return 0
 
 

@@ -6,8 +6,8 @@ import pathlib
 import typing
 
 import plan
+from repeats import AGREE, settle
 
-AGREE = 0.01  # by which repeats, and the results of two runs, may differ
 Row = dict[str, typing.Any]
 Key = tuple[str, str, tuple[str, int, int, bool]]  # lower, device, workload
 
@@ -15,8 +15,8 @@ Key = tuple[str, str, tuple[str, int, int, bool]]  # lower, device, workload
 class Measured(typing.NamedTuple):
     """One row as it was measured."""
 
-    figure: float  # the least of the repeats: whatever disturbs makes it larger
-    spread: float  # by how much the next to least differs, relative
+    figure: float
+    spread: float  # see settle()
     repeats: int
 
 
@@ -47,10 +47,10 @@ def measured(lines: typing.Iterable[str]) -> tuple[dict[Key, Measured], dict[Key
         if "skipped" in row:
             skipped[key_of(row)] = row["skipped"]
             continue
-        repeats = sorted(row["repeats"])
-        if len(repeats) < 2:
-            raise ValueError(f"{name_of(key_of(row))}: measured once only")
-        rows[key_of(row)] = Measured(repeats[0], repeats[1] / repeats[0] - 1, len(repeats))
+        try:
+            rows[key_of(row)] = Measured(*settle(row["repeats"]), len(row["repeats"]))
+        except ValueError as error:
+            raise ValueError(f"{name_of(key_of(row))}: {error}") from error
     return dict(sorted(rows.items(), key=lambda item: order(item[0]))), skipped
 
 

@@ -7,6 +7,7 @@ has been acknowledged since, is compared.
 """
 
 import collections
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -61,10 +62,11 @@ class Batch:
         """Close it."""
         self._call(IO_DESTROY, self.context)
 
-    def run(self, fd, ios):
+    def run(self, fd, ios, faulty):
         """Submit (write, offset, memory) of each; the error of each.
 
-        None stands for one that was not submitted.
+        None stands for one that was not submitted. faulty is the context
+        of the system call.
         """
         blocks, pointers = [], (ctypes.c_void_p * len(ios))()
         for number, (write, offset, memory) in enumerate(ios):
@@ -74,7 +76,9 @@ class Batch:
                 len(memory), offset, 0, 0, 0), 64))
             pointers[number] = ctypes.addressof(blocks[-1])
         try:
-            count = self._call(IO_SUBMIT, self.context, len(ios), pointers)
+            with faulty():
+                count = self._call(IO_SUBMIT, self.context, len(ios),
+                                   pointers)
         except OSError as why:
             return [None if why.errno in (errno.EAGAIN, errno.ENOMEM)
                     else why.errno] * len(ios)
@@ -105,7 +109,7 @@ class Region:
         self.ends = collections.Counter()
         self.wrong = None
         self.doing = None
-        self.faulty = None  # a context for each system call
+        self.faulty = contextlib.nullcontext  # the context of system calls
 
     def expect(self, what, at, count, number):
         """Count how an I/O has ended; complain where it must not."""
@@ -143,8 +147,6 @@ class Region:
                 for _ in range(count)]
 
     def _call(self, function, *args):
-        if self.faulty is None:
-            return error_of(function, *args)
         with self.faulty():
             return error_of(function, *args)
 
@@ -189,11 +191,7 @@ class Region:
                     for piece in pieces]
         ios = [(write, self.start + (at + number) * BLOCK, memory)
                for number, memory in enumerate(memories)]
-        if self.faulty is None:
-            ends = batch.run(disk.fd, ios)
-        else:
-            with self.faulty():
-                ends = batch.run(disk.fd, ios)
+        ends = batch.run(disk.fd, ios, self.faulty)
         for number, end in enumerate(ends):
             if end is None:
                 self.ends["not submitted"] += 1

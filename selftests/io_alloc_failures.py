@@ -14,7 +14,7 @@ import load  # noqa: E402
 from stor import MIB, Device, clean, one_of_each, settle, setup  # noqa: E402
 from tap import check, main, note, test  # noqa: E402
 
-ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "50"))
+ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS") or 50)
 STEPS = 12
 LIMIT = 120  # seconds for one round
 REGION = 4 * MIB

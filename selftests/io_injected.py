@@ -15,7 +15,7 @@ from stor import (MIB, Device, Disk, clean, one_of_each,  # noqa: E402
                   pattern, settle, setup)
 from tap import check, equal, main, note, test  # noqa: E402
 
-ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "50"))
+ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS") or 50)
 STEPS = 12
 LIMIT = 120  # seconds for one round
 REGION = 4 * MIB

@@ -7,7 +7,8 @@
 #	make -C <kernel tree> M=$PWD modules
 
 .DEFAULT_GOAL := help
-.PHONY: help all module tools test test-debug lint demo shell docs generate clean
+.PHONY: help all module tools test test-debug lint demo shell
+.PHONY: bench bench-scaling bench-profile docs generate clean
 MAKEFLAGS += --no-print-directory
 
 help:
@@ -20,6 +21,10 @@ help:
 	@echo '               lockdep, kmemleak, failing allocations; building it takes long, once'
 	@echo '                 T=NAME   one program of selftests/'
 	@echo 'make lint      the linters among the tests'
+	@echo 'make bench     instructions per I/O, beside dm-linear and dm-multipath, in build/bench'
+	@echo 'make bench-profile   where they go, by function: DEVICE=stor'
+	@echo "                     WORKLOAD='randread 4k depth 16' LOWER=null_blk"
+	@echo 'make bench-scaling   two CPUs against one, by the wall clock'
 	@echo
 	@echo 'make all       the module and the tools:'
 	@echo 'make module      build/kmod/<kernel release>/stor.ko, for the stock kernel'
@@ -51,6 +56,18 @@ demo:
 
 shell:
 	@qemu-test/vm shell
+
+bench:
+	@qemu-test/bench
+
+DEVICE = stor
+WORKLOAD = randread 4k depth 16
+LOWER = null_blk
+bench-profile:
+	@qemu-test/bench --profile '$(DEVICE)' '$(WORKLOAD)' '$(LOWER)'
+
+bench-scaling:
+	@qemu-test/bench --scaling
 
 docs: tools
 	@qemu-test/lab enter -- qemu-test/lib/build docs

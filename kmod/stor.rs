@@ -9,8 +9,9 @@ mod control;
 mod engine;
 mod front;
 mod kapi;
-// `pub` there is for the crate that the host compiles of the same files.
-#[allow(unreachable_pub)]
+// `pub`, and what is only used by the tools, is there for the crate that the host compiles of the
+// same files.
+#[allow(dead_code, unreachable_pub)]
 #[path = "model/mod.rs"]
 mod model;
 
@@ -25,6 +26,17 @@ module! {
     authors: ["The stor developers"],
     description: "Stacking block driver for the disks of virtual machines",
     license: "GPL",
+    params: {
+        stats: bool {
+            default: true,
+            description: "Count I/O (off only to measure what counting costs)",
+        },
+    },
+}
+
+/// Whether the I/O of volumes is counted.
+fn counts() -> bool {
+    module_parameters::stats.value()
 }
 
 /// The loaded module. The control plane is all there is at first; volumes come through it, and

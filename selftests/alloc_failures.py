@@ -17,7 +17,7 @@ import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import faults  # noqa: E402
+import inject  # noqa: E402
 from netlink import (F_ACK, F_DUMP, F_REQUEST, Refused,  # noqa: E402
                      Socket, split)
 from stor import (C, MIB, Disk, clean, decode, encode,  # noqa: E402
@@ -31,7 +31,7 @@ LENGTH = 8 * MIB
 
 def ready():
     """What each test is called with."""
-    faults.need("failslab", "fail_page_alloc")
+    inject.need("failslab", "fail_page_alloc")
     stor, devices = setup()
     settle()
     # It would open each new disk, and take most of the time.
@@ -49,7 +49,7 @@ class Command:
 
     def __init__(self, stor, name, values=None, flags=F_REQUEST | F_ACK):
         self.family, self.name = stor.family, name
-        self.sock, self.nth = Socket(), faults.Nth()
+        self.sock, self.nth = Socket(), inject.Nth()
         self.dump = flags & F_DUMP == F_DUMP
         self.flags = flags
         self.body = struct.pack("=BBH", C[f"STOR_CMD_{name}"], 1, 0) + encode(
@@ -134,18 +134,18 @@ def every(command, judge, strict):
     check(not isinstance(got, Refused) and got != LOST,
           f"{command.name} without a fault: {got}")
     note(f"{command.name}, {'within' if strict else 'around'} stor: "
-         f"{faults.summary(ends)}")
+         f"{inject.summary(ends)}")
     return number - 1
 
 
 def systematically(command, judge):
     """Both kinds of allocations, for one command."""
     try:
-        within = faults.module_text()
-        with faults.allocations(within=within,
-                                without=faults.kmemleak_text()):
+        within = inject.module_text()
+        with inject.allocations(within=within,
+                                without=inject.kmemleak_text()):
             inner = every(command, judge, True)
-        with faults.allocations(without=within):
+        with inject.allocations(without=within):
             outer = every(command, judge, False)
         check(inner > 0, f"{command.name}: stor allocates nothing")
         check(outer > 0, f"{command.name}: netlink allocates nothing")
@@ -243,7 +243,7 @@ def delete(stor, devices):
         try:
             # It needs no memory of its own that it could be refused for, or
             # a little for the event; so there may be nothing to count.
-            with faults.allocations(without=faults.kmemleak_text()):
+            with inject.allocations(without=inject.kmemleak_text()):
                 every(command, judge, False)
         finally:
             command.close()
@@ -284,7 +284,7 @@ def dump(stor, devices):
         command.sock.close()
         command.sock = Socket()
     try:
-        with faults.allocations(without=faults.kmemleak_text()):
+        with inject.allocations(without=inject.kmemleak_text()):
             check(every(command, judge, False) > 1, "a dump allocates nothing")
     finally:
         command.close()

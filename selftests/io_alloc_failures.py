@@ -9,12 +9,12 @@ import random
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import faults  # noqa: E402
+import inject  # noqa: E402
 import load  # noqa: E402
 from stor import MIB, Device, clean, one_of_each, settle, setup  # noqa: E402
 from tap import check, main, note, test  # noqa: E402
 
-ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS") or 50)
+ROUNDS = int(os.environ.get("STOR_TEST_INJECTIONS") or 50)
 STEPS = 12
 LIMIT = 120  # seconds for one round
 REGION = 4 * MIB
@@ -23,7 +23,7 @@ WORKERS = 3
 
 def ready():
     """What each test is called with."""
-    faults.need("failslab", "fail_page_alloc")
+    inject.need("failslab", "fail_page_alloc")
     return setup()
 
 
@@ -38,7 +38,7 @@ def rounds(stor, device, seed, failing, tasks=False):
                            seed) for at in range(WORKERS)]
     if tasks:
         for region in regions:
-            region.faulty = faults.this_task
+            region.faulty = inject.this_task
     shares, failed = random.Random(seed), 0
     for _ in range(ROUNDS):
         with failing(shares.choice((5, 20, 50, 100))) as count:
@@ -48,7 +48,7 @@ def rounds(stor, device, seed, failing, tasks=False):
             region.verify()
     stat = Device("/dev/stor0").stat()
     ends = load.outcome(regions)
-    note(f"{failed} allocations failed; {faults.summary(ends)}")
+    note(f"{failed} allocations failed; {inject.summary(ends)}")
     note(f"merged: {stat['read_merges']} reads, {stat['write_merges']} writes")
     check(stat["write_merges"] > 0, "nothing was merged")
     stor.delete(name="one")
@@ -69,9 +69,9 @@ def done(ends):
 @test
 def below(stor, devices):
     """allocations of stor and all that it calls, those that wait included"""
-    within, without = faults.module_text(), faults.kmemleak_text()
+    within, without = inject.module_text(), inject.kmemleak_text()
     for device in one_of_each(devices):
-        _, ends = rounds(stor, device, 1, lambda share: faults.allocations(
+        _, ends = rounds(stor, device, 1, lambda share: inject.allocations(
             share, within=within, without=without))
         done(ends)
 
@@ -79,9 +79,9 @@ def below(stor, devices):
 @test
 def atomic(stor, devices):
     """every atomic allocation below stor: nothing needs one to go on"""
-    within, without = faults.module_text(), faults.kmemleak_text()
+    within, without = inject.module_text(), inject.kmemleak_text()
     for device in one_of_each(devices):
-        _, ends = rounds(stor, device, 2, lambda _: faults.allocations(
+        _, ends = rounds(stor, device, 2, lambda _: inject.allocations(
             100, within=within, without=without, waiting=False))
         done(ends)
         wrong = [what for what in ends if not what.endswith(" done")]
@@ -91,8 +91,8 @@ def atomic(stor, devices):
 @test
 def tasks(stor, devices):
     """allocations of the task that does the I/O, from its system call down"""
-    without = faults.kmemleak_text()
-    failed, _ = rounds(stor, devices[0], 3, lambda share: faults.allocations(
+    without = inject.kmemleak_text()
+    failed, _ = rounds(stor, devices[0], 3, lambda share: inject.allocations(
         share // 2, without=without, tasks=True), tasks=True)
     check(failed > 0, "no allocation was let fail")
 

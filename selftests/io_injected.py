@@ -9,13 +9,13 @@ import random
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import faults  # noqa: E402
+import inject  # noqa: E402
 import load  # noqa: E402
 from stor import (MIB, Device, Disk, clean, one_of_each,  # noqa: E402
                   pattern, settle, setup)
 from tap import check, equal, main, note, test  # noqa: E402
 
-ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS") or 50)
+ROUNDS = int(os.environ.get("STOR_TEST_INJECTIONS") or 50)
 STEPS = 12
 LIMIT = 120  # seconds for one round
 REGION = 4 * MIB
@@ -32,7 +32,7 @@ OPERATIONS = {"READ": "read", "WRITE": "write", "DISCARD": "discard",
 
 def ready():
     """What each test is called with."""
-    faults.need("fail_make_request")
+    inject.need("fail_make_request")
     return setup()
 
 
@@ -58,7 +58,7 @@ def lower_bios(stor, devices):
         settle()
         failed = {}
         data = {at: None for at in range(0, REGION, 65536)}
-        with faults.bios(device, probability=30) as failing, \
+        with inject.bios(device, probability=30) as failing, \
                 Disk("/dev/stor0") as disk:
             for number in range(ROUNDS * 6):
                 before = failing.count()
@@ -99,7 +99,7 @@ def each_status(stor, devices):
         seen = 0
         for operation, how in OPERATIONS.items():
             for status, number in STATUS.items():
-                with faults.ErrorRules(device) as rules:
+                with inject.ErrorRules(device) as rules:
                     rules.add(operation, status, START + bad, 65536)
                     below, above = ({
                         place: attempt(path, how, shift + at,
@@ -146,7 +146,7 @@ def under_load(stor, devices):
         beside = [load.Region("/dev/stor1", 0, REGION // load.BLOCK, 5,
                               lambda offset, length: False)]
         for number in range(ROUNDS):
-            with faults.ErrorRules(device) as rules:
+            with inject.ErrorRules(device) as rules:
                 for at in (0, REGION // 2, REGION):
                     for operation in OPERATIONS:
                         rules.add(operation, "IOERR" if number % 2 else
@@ -155,7 +155,7 @@ def under_load(stor, devices):
             for region in regions + beside:
                 region.verify()
         ends = load.outcome(regions)
-        note(faults.summary(ends))
+        note(inject.summary(ends))
         for what in ("read", "write", "discard", "batched read",
                      "batched write"):
             check(ends[f"{what} EIO"] and ends[f"{what} ENODATA"],

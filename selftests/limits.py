@@ -26,17 +26,14 @@ DIFFER = {
     # ... and a discard has one range.
     "max_discard_segments": lambda _: "1",
     # Not offered.
-    "io_poll": lambda _: "0",
     "max_write_streams": lambda _: "0",
     "write_stream_granularity": lambda _: "0",
     "max_integrity_segments": lambda _: "0",
-    "atomic_write_max_bytes": lambda _: "0",
-    "atomic_write_unit_max_bytes": lambda _: "0",
-    "atomic_write_unit_min_bytes": lambda _: "0",
     # The backing does the scheduling, and has the time-outs.
     "scheduler": lambda _: None,
     "io_timeout": lambda _: None,
-    "wbt_lat_usec": lambda _: None,
+    # The backing throttles writeback, once.
+    "wbt_lat_usec": lambda _: "(not readable)",
 }
 
 

@@ -19,9 +19,11 @@ from tap import check, equal, main, note, test  # noqa: E402
 MESSAGES = int(os.environ.get("STOR_TEST_MESSAGES", "4000"))
 SEED = int(os.environ.get("STOR_TEST_SEED", "20261123"))
 NESTED = 0x8000
-BYTES = {"index": 4, "offset": 8, "length": 8, "uuid": 16}
+BYTES = {"index": 4, "offset": 8, "length": 8, "uuid": 16, "read-only": 1}
 COMMANDS = {"VOLUME_NEW": ("name", "uuid", "index", "backing", "offset",
-                           "length"),
+                           "length", "read-only"),
+            "VOLUME_SET": ("name", "uuid", "index", "length", "read-only"),
+            "VOLUME_GATE": ("name", "uuid", "index"),
             "VOLUME_DEL": ("name", "uuid", "index"),
             "VOLUME_GET": ("name", "uuid", "index")}
 
@@ -140,7 +142,7 @@ def unknown(stor, _devices):
 def commands(stor, _devices):
     """commands that are unknown, that are events, or can not be dumped"""
     known = {C[f"STOR_CMD_{name}"] for name in (*COMMANDS, "INFO_GET")}
-    for command in set(range(256)) - known:
+    for command in set(range(256)) - known - {C["STOR_CMD_STAT_GET"]}:
         for flags in (F_REQUEST | F_ACK, F_REQUEST | F_DUMP):
             sent = stor.sock.send(stor.family, flags,
                                   struct.pack("=BBH", command, 1, 0))
@@ -149,7 +151,14 @@ def commands(stor, _devices):
                 check(False, f"command {command} not refused")
             except Refused as why:
                 equal(why.errno, errno.EOPNOTSUPP, f"errno of {command}")
-    for name in ("INFO_GET", "VOLUME_NEW", "VOLUME_DEL"):
+    # Statistics are dumped only.
+    try:
+        stor.call("STAT_GET", encode({"index": 0}))
+        check(False, "STAT_GET without a dump was not refused")
+    except Refused as why:
+        equal(why.errno, errno.EOPNOTSUPP, "errno of STAT_GET")
+    for name in ("INFO_GET", "VOLUME_NEW", "VOLUME_SET", "VOLUME_GATE",
+                 "VOLUME_DEL"):
         try:
             stor.sock.dump(stor.family, C[f"STOR_CMD_{name}"])
             check(False, f"{name} could be dumped")

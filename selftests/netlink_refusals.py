@@ -450,7 +450,9 @@ def lookups(stor, devices):
                 "backing-major": os.major(lower),
                 "backing-minor": os.minor(lower),
                 "logical-block-size": device.block,
-                "physical-block-size": physical}
+                "physical-block-size": physical,
+                "read-only": 0, "gate-count": 0, "gate-last": 0,
+                "gate-longest": 0}
         equal(made, want, "volume")
         equal(stor.get(name="one"), want, "volume")
         equal(stor.dump(), [want], "volumes")
@@ -468,7 +470,7 @@ def info(stor, _devices):
     equal(bool(re.fullmatch(rb"\d+\.\d+\.\d+\0", found[1])), True,
           "looks like a version")
     equal(struct.unpack("=I", found[2])[0], 1, "ABI version")
-    equal(struct.unpack("=Q", found[3])[0], 1, "features")
+    equal(struct.unpack("=Q", found[3])[0], 7, "features")
 
 
 main(setup, clean)

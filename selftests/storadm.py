@@ -88,6 +88,12 @@ class Tool:
         return self.document((done.stdout, done.stderr)[code != 0])
 
 
+def tool_key(key):
+    """the tool's key for an attribute: times have their unit in it"""
+    unit = "_ns" if key in ("gate-last", "gate-longest") else ""
+    return key.replace("-", "_") + unit
+
+
 @test
 def life(stor, devices, tool):
     """create, list, show and delete, through a pipe: data and no more"""
@@ -99,16 +105,19 @@ def life(stor, devices, tool):
               "--index", "7")
     two = stor.get(name="two")
     equal((two["offset"], two["length"]), (MIB, 2 * MIB), "extent")
-    tool.says(0, f"one\t/dev/stor0\t{MIB}\tlive\t0\t{UUID}\t{device}\n"
+    never = "off\t0\t0\t0"
+    tool.says(0, f"one\t/dev/stor0\t{MIB}\tlive\t0\t{UUID}\t{device}\t{never}\n"
               f"two\t/dev/stor7\t{2 * MIB}\tlive\t{MIB}\t{two['uuid']}\t"
-              f"{device}\n", "", "volume", "list")
+              f"{device}\t{never}\n", "", "volume", "list")
     shown = [tool.run("volume", "show", *args).stdout
              for args in (("one",), ("--index", 0), ("--uuid", UUID))]
     equal(len(set(shown)), 1, "what three selectors show")
     volume = dict(line.split("\t") for line in shown[0].splitlines())
     want = stor.get(name="one")
     for key, value in want.items():
-        equal(volume[key.replace("-", "_")], str(value), key)
+        if key == "read-only":
+            value = "on" if value else "off"
+        equal(volume[tool_key(key)], str(value), key)
     settle()
     tool.says(0, "", "", "volume", "delete", "one")
     tool.says(0, "", "", "volume", "delete", "--index", 7)
@@ -124,12 +133,12 @@ def documents(stor, devices, tool):
     want = stor.get(name="one")
     for key, value in want.items():
         value = str(value) if isinstance(value, uuid.UUID) else value
-        equal(made[key.replace("-", "_")], value, key)
+        equal(made[tool_key(key)], value, key)
     equal(tool.json(0, "volume", "list"),
           {"schema_version": 1, "volumes": [made], "interrupted": False})
     equal(tool.json(0, "volume", "show", "one")["volume"], made)
     info = tool.json(0, "info")["info"]
-    equal((info["abi_version"], info["features"]), (1, ["volume"]))
+    equal((info["abi_version"], info["features"]), (1, ["volume", "gate", "stat"]))
     error = tool.json(1, "volume", "create", "one", "--backing",
                       devices[0])["error"]
     equal(error, {"message": "cannot create volume one: name: volume one "

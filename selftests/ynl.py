@@ -71,7 +71,7 @@ def info(_stor, _devices, ynl):
         found = family.do("info-get", {})
         equal(sorted(found), ["abi-version", "features", "module-version"])
         equal(found["abi-version"], C["STOR_ABI_VERSION"])
-        equal(set(found["features"]), {"volume"}, "features")
+        equal(set(found["features"]), {"volume", "gate", "stat"}, "features")
 
 
 @test
@@ -86,7 +86,7 @@ def life(stor, devices, ynl):
         equal((want["state"], want["uuid"], want["disk"], want["offset"],
                want["length"], want["backing-disk"]),
               ("live", str(UUID), "stor9", MIB, MIB, device.name), "volume")
-        equal(len(want), 15, "attributes")
+        equal(len(want), 19, "attributes")
         two = family.do("volume-new", {"name": "two", "offset": 2 * MIB,
                                        "backing": device.path})
         equal(two["index"], 0, "index")
@@ -107,6 +107,32 @@ def life(stor, devices, ynl):
                        ("volume-del-ntf", want), ("volume-del-ntf", two)],
               "events")
     equal(stor.dump(), [], "volumes")
+
+
+@test
+def changes(stor, devices, ynl):
+    """volume-set, volume-gate and stat-get, and the event of a change"""
+    stor.new("one", devices[0], length=MIB)
+    with ynl.family() as family, ynl.family() as listener:
+        listener.ntf_subscribe("monitor")
+        made = family.do("volume-get", {"name": "one"})
+        bigger = family.do("volume-set", {"name": "one", "length": 2 * MIB})
+        equal((bigger["length"], bigger["gate-count"]), (2 * MIB, 1), "set")
+        equal(bigger["gate-last"], bigger["gate-longest"], "gate")
+        gated = family.do("volume-gate", {"index": made["index"]})
+        equal((gated["length"], gated["gate-count"]), (2 * MIB, 2), "gate")
+        event = next(listener.poll_ntf(duration=10))
+        equal((event["name"], event["msg"]), ("volume-set-ntf", bigger),
+              "event")
+        settle()
+        stats = family.dump("stat-get", {"name": "one"})
+        equal([part["op"] for part in stats if "started" in part],
+              ["read", "write", "flush", "discard"], "ops")
+        for part in stats:
+            equal(part["name"], "one", "name")
+        equal({part["stage"] for part in stats if "stage" in part},
+              {"total", "lower"}, "stages")
+    stor.delete(name="one")
 
 
 @test
@@ -135,7 +161,8 @@ def refusals(_stor, devices, ynl):
 def policy(_stor, _devices, ynl):
     """the kernel's policy is what the spec says"""
     with ynl.family() as family:
-        for command in ("volume-new", "volume-del", "volume-get"):
+        for command in ("volume-new", "volume-set", "volume-gate",
+                        "volume-del", "volume-get"):
             want = family.ops[command].yaml["do"]["request"]["attributes"]
             found = family.get_policy(command, "do")
             equal(sorted(found.keys()), sorted(want), f"{command} takes")

@@ -3,11 +3,14 @@
 //! The commands of the interface.
 
 use super::{
+    change,
     create::NewVolume,
     message::describe,
     registry::{EVENTS, REGISTRY},
+    stat,
 };
 use crate::{
+    front::Volume,
     kapi::{
         genl::{genl_handlers, notify, Dump, Request},
         sys::uapi::*,
@@ -20,7 +23,7 @@ use crate::{
         select::Selector,
     },
 };
-use kernel::prelude::*;
+use kernel::{prelude::*, sync::Arc};
 
 genl_handlers! {
     pre {
@@ -31,9 +34,12 @@ genl_handlers! {
         stor_nl_volume_new_doit => volume_new;
         stor_nl_volume_del_doit => volume_del;
         stor_nl_volume_get_doit => volume_get;
+        stor_nl_volume_set_doit => volume_set;
+        stor_nl_volume_gate_doit => volume_gate;
     }
     dumpit {
         stor_nl_volume_get_dumpit => volume_dump;
+        stor_nl_stat_get_dumpit => stat::dump;
     }
 }
 
@@ -53,7 +59,11 @@ fn info_get(request: &Request<'_>) -> Result {
         message.put_u32(STOR_A_INFO_ABI_VERSION, STOR_ABI_VERSION)?;
         message.put_u64(
             STOR_A_INFO_FEATURES,
-            u64::from(stor_feature_STOR_FEATURE_VOLUME),
+            u64::from(
+                stor_feature_STOR_FEATURE_VOLUME
+                    | stor_feature_STOR_FEATURE_GATE
+                    | stor_feature_STOR_FEATURE_STAT,
+            ),
         )
     })
 }
@@ -90,6 +100,39 @@ fn volume_get(request: &Request<'_>) -> Result {
         .send(|message| describe(message, &volume))
 }
 
+fn volume_set(request: &Request<'_>) -> Result {
+    changed(request, STOR_CMD_VOLUME_SET, |volume| {
+        change::set(volume, request.attrs())
+    })
+}
+
+fn volume_gate(request: &Request<'_>) -> Result {
+    changed(request, STOR_CMD_VOLUME_GATE, change::gate)
+}
+
+/// Does something to the volume that is asked for, and answers with what it is then.
+fn changed(
+    request: &Request<'_>,
+    cmd: u32,
+    change: impl FnOnce(&Arc<Volume>) -> Result<(), Refusal>,
+) -> Result {
+    request.check_shape()?;
+    let reply = request.prepare_reply(cmd)?;
+    let volume = selector(request.attrs())
+        .and_then(|selector| REGISTRY.lock().find(&selector).cloned())
+        .and_then(|volume| change(&volume).map(|()| volume))
+        .map_err(|refusal| request.refuse(&refusal))?;
+    // It is done: that the answer does not fit the caller's buffer can not undo it.
+    if let Err(e) = reply.send(|message| describe(message, &volume)) {
+        pr_warn!(
+            "stor{}: no answer to who changed it: error {}\n",
+            volume.identity().index,
+            e.to_errno()
+        );
+    }
+    Ok(())
+}
+
 fn volume_dump(dump: &mut Dump<'_>) -> Result {
     let from = *dump.cursor();
     let registry = REGISTRY.lock();
@@ -109,7 +152,8 @@ fn volume_dump(dump: &mut Dump<'_>) -> Result {
     Ok(())
 }
 
-fn selector(attrs: Attrs<'_>) -> Result<Selector, Refusal> {
+/// Which volume is asked for.
+pub(super) fn selector(attrs: Attrs<'_>) -> Result<Selector, Refusal> {
     Selector::exactly_one(
         attrs
             .get(STOR_A_VOLUME_NAME as u16)

@@ -34,6 +34,7 @@ pub(super) struct NewVolume {
     backing: CString,
     offset: Option<Bytes>,
     length: Option<Bytes>,
+    read_only: bool,
 }
 
 impl NewVolume {
@@ -79,6 +80,7 @@ impl NewVolume {
             backing: c_string(backing).map_err(|_| out_of_memory())?,
             offset: bytes(STOR_A_VOLUME_OFFSET),
             length: bytes(STOR_A_VOLUME_LENGTH),
+            read_only: read_only(attrs).unwrap_or(false),
         })
     }
 
@@ -109,9 +111,15 @@ impl NewVolume {
                 format_args!("the disk could not be made: error {}", e.to_errno()),
             )
         };
-        let volume =
-            Volume::new(place.identity(), self.backing, backing, extent).map_err(failed)?;
-        let volume = Arc::new(volume, GFP_KERNEL).map_err(|_| out_of_memory())?;
+        let volume = Volume::new(
+            place.identity(),
+            self.backing,
+            backing,
+            extent,
+            self.read_only,
+            crate::counts(),
+        )
+        .map_err(failed)?;
         volume.show().map_err(failed)?;
         let event = EVENTS.lock();
         let lost = place.publish(volume.clone());
@@ -147,10 +155,8 @@ impl NewVolume {
                 )
             }
         })?;
-        let hold = ModuleHold::new(&crate::THIS_MODULE).map_err(|_| {
-            Refusal::plain(Errno::Busy, format_args!("the module is being unloaded"))
-        })?;
-        let backing = Backing::open(dev, hold).map_err(|why| match why {
+        let hold = || ModuleHold::new(&crate::THIS_MODULE);
+        let backing = Backing::open(dev, self.read_only, hold).map_err(|why| match why {
             OpenError::Busy => refuse(
                 Errno::Busy,
                 format_args!("{path} is mounted or otherwise in use"),
@@ -158,6 +164,9 @@ impl NewVolume {
             OpenError::ReadOnly => refuse(Errno::Acces, format_args!("{path} is read-only")),
             OpenError::Gone => refuse(Errno::NxIo, format_args!("{path} has no device behind it")),
             OpenError::Other(e) if e == ENOMEM => out_of_memory(),
+            OpenError::Unloading => {
+                Refusal::plain(Errno::Busy, format_args!("the module is being unloaded"))
+            }
             OpenError::Other(e) if e == EACCES || e == EPERM => {
                 refuse(Errno::Acces, format_args!("{path} may not be accessed"))
             }
@@ -180,6 +189,12 @@ impl NewVolume {
         }
         Ok(backing)
     }
+}
+
+/// What a request says of refusing writes.
+pub(super) fn read_only(attrs: Attrs<'_>) -> Option<bool> {
+    let attr = attrs.get(STOR_A_VOLUME_READ_ONLY as u16)?;
+    attr.u8().map(|value| value != 0)
 }
 
 fn c_string(bytes: &[u8]) -> Result<CString> {

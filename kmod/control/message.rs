@@ -38,5 +38,10 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     message.put_u32(
         STOR_A_VOLUME_PHYSICAL_BLOCK_SIZE,
         volume.physical_block_size(),
-    )
+    )?;
+    let (count, last, longest) = volume.gate();
+    message.put_u8(STOR_A_VOLUME_READ_ONLY, volume.is_read_only().into())?;
+    message.put_u64(STOR_A_VOLUME_GATE_COUNT, count)?;
+    message.put_u64(STOR_A_VOLUME_GATE_LAST, last)?;
+    message.put_u64(STOR_A_VOLUME_GATE_LONGEST, longest)
 }

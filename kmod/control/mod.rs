@@ -5,11 +5,13 @@
 //! The tool is not trusted: every rule is enforced here, and every refusal says which attribute,
 //! which value and which rule.
 
+mod change;
 mod commands;
 mod create;
 mod lost;
 mod message;
 mod registry;
+mod stat;
 
 use crate::kapi::genl::Registration;
 use kernel::prelude::*;

@@ -61,6 +61,8 @@ struct Place {
 struct Entry {
     identity: Identity,
     state: State,
+    /// What a volume that grows, or shrinks, takes meanwhile.
+    claim: Option<Extent>,
 }
 
 impl Entry {
@@ -68,7 +70,8 @@ impl Entry {
         match &self.state {
             State::Coming(place) => place.map(|place| (place.backing, place.extent)),
             State::Live(volume) | State::Going(volume) => {
-                Some((volume.backing().id(), *volume.extent()))
+                let extent = self.claim.unwrap_or_else(|| volume.extent());
+                Some((volume.backing().id(), extent))
             }
         }
     }
@@ -128,6 +131,15 @@ impl Registry {
         self.entries.get_mut(at)
     }
 
+    /// That of a volume, unless it is deleted; its index may be another one's by then.
+    fn entry_of(&mut self, volume: &Volume) -> Option<&mut Entry> {
+        self.entry(volume.identity().index).filter(|entry| {
+            entry
+                .volume()
+                .is_some_and(|own| core::ptr::eq(&raw const **own, volume))
+        })
+    }
+
     /// Takes a name, a UUID and an index for a volume that is about to be made; without an index
     /// it gets the lowest free one.
     pub(super) fn reserve(
@@ -173,7 +185,14 @@ impl Registry {
             .map_err(|_| out_of_memory())?;
         let state = State::Coming(None);
         self.entries
-            .insert_within_capacity(at, Entry { identity, state })
+            .insert_within_capacity(
+                at,
+                Entry {
+                    identity,
+                    state,
+                    claim: None,
+                },
+            )
             .map_err(|_| out_of_memory())?;
         Ok(Reservation { identity })
     }
@@ -200,6 +219,58 @@ impl Registry {
     /// Another number after each change.
     pub(super) fn generation(&self) -> u32 {
         self.generation
+    }
+
+    /// Whose range on a device has something of `range`, other than `except`.
+    fn overlapped(&self, backing: BackingId, range: &Extent, except: u32) -> Option<&Identity> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.identity.index != except)
+            .find(|entry| {
+                entry
+                    .place()
+                    .is_some_and(|(other, taken)| other == backing && taken.overlaps(range))
+            })
+            .map(|entry| &entry.identity)
+    }
+
+    /// Takes the larger of a volume's range and `extent`, its range after a change; to be settled
+    /// by [`Self::settle`].
+    pub(super) fn claim(&mut self, volume: &Volume, extent: Extent) -> Result<(), Refusal> {
+        let index = volume.identity().index;
+        if let Some(identity) = self.overlapped(volume.backing().id(), &extent, index) {
+            return Err(Refusal::field(
+                Errno::Busy,
+                Field::Length,
+                format_args!("{} overlaps volume {}", extent.length(), identity.name),
+            ));
+        }
+        let now = volume.extent();
+        if let Some(entry) = self.entry_of(volume) {
+            entry.claim = Some(if now.length() > extent.length() {
+                now
+            } else {
+                extent
+            });
+        }
+        Ok(())
+    }
+
+    /// A volume has the range that it says, and no other.
+    pub(super) fn settle(&mut self, volume: &Volume) {
+        if let Some(entry) = self.entry_of(volume) {
+            entry.claim = None;
+        }
+        self.changed();
+    }
+
+    /// Whether a volume is live: neither being made nor being deleted.
+    pub(super) fn is_live(&self, volume: &Volume) -> bool {
+        self.position(volume.identity().index)
+            .and_then(|at| self.entries.get(at))
+            .is_some_and(|entry| {
+                matches!(&entry.state, State::Live(live) if core::ptr::eq(&raw const **live, volume))
+            })
     }
 
     /// Marks a volume as being deleted, for one caller only.
@@ -276,12 +347,7 @@ impl Reservation {
     /// Takes a range of a backing, unless another volume has some of it.
     pub(super) fn claim(&self, backing: BackingId, extent: Extent) -> Result<(), Refusal> {
         let mut registry = REGISTRY.lock();
-        let clash = registry.entries.iter().find(|entry| {
-            entry
-                .place()
-                .is_some_and(|(other, range)| other == backing && range.overlaps(&extent))
-        });
-        if let Some(Entry { identity, .. }) = clash {
+        if let Some(identity) = registry.overlapped(backing, &extent, self.identity.index) {
             return Err(Refusal::field(
                 Errno::Busy,
                 Field::Offset,

@@ -3,8 +3,8 @@
 //! The stages of an I/O's way, and what they know.
 //!
 //! One stage exists so far: [`lower`], which sends a request to its backing. The edge to the front
-//! is [`Target`]: the front gives it requests, and asks it for its backing.
+//! is [`submit`]: the front gives it requests, and what they are to be served by.
 
 mod lower;
 
-pub(crate) use lower::Target;
+pub(crate) use lower::submit;

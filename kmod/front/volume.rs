@@ -3,19 +3,27 @@
 //! A volume and its disk.
 
 use crate::{
-    engine::Target,
+    engine,
     kapi::{
         bdev::{Backing, DevName, DevT},
-        disk::{Disk, Operations, Params},
+        disk::{Closed, Disk, GateError, Operations, Params},
         limits::StackedLimits,
+        lower::{Batch, Lower},
         request::{Request, Status},
+        stat::Stat,
+        sysfs::File,
     },
-    model::{extent::Extent, name::Name, select::Uuid},
+    model::{extent::Extent, name::Name, select::Uuid, units::Bytes},
 };
+use core::fmt::Write;
 use kernel::{
+    new_mutex,
     prelude::*,
     str::CString,
-    sync::atomic::{ordering::*, Atomic},
+    sync::{
+        atomic::{ordering::*, Atomic},
+        Arc, Mutex, MutexGuard,
+    },
 };
 
 /// What a user knows a volume by; it never changes.
@@ -29,6 +37,13 @@ pub(crate) struct Identity {
     pub(crate) index: u32,
 }
 
+/// What the requests of a volume are served by; changed behind the gate.
+#[derive(Clone, Copy)]
+struct Config {
+    extent: Extent,
+    read_only: bool,
+}
+
 /// What serves the queues of a volume's disk.
 #[pin_data]
 struct Front {
@@ -36,24 +51,97 @@ struct Front {
     failed: Atomic<bool>,
     /// How many volumes lie below this one, each the backing of the next.
     level: u32,
+    shown: Shown,
+    stat: Option<Pin<KBox<Stat>>>,
     #[pin]
-    target: Target,
+    lower: Lower,
+}
+
+/// What is told of a volume: requests have their own [`Config`].
+struct Shown {
+    path: CString,
+    start: Bytes,
+    length: Atomic<u64>,
+    read_only: Atomic<bool>,
+    gate_count: Atomic<u64>,
+    gate_last: Atomic<u64>,
+    gate_longest: Atomic<u64>,
 }
 
 impl Operations for Front {
     const MODULE: ThisModule = crate::THIS_MODULE;
 
+    type Config = Config;
+
     #[inline]
-    fn queue<'a>(&'a self, rq: Request<'a>) -> Result<(), Status> {
+    fn queue<'a>(&'a self, config: Config, rq: Request<'a>, batch: &Batch) -> Result<(), Status> {
         if self.failed.load(Relaxed) {
             return Err(Status::IOERR);
         }
-        self.target.submit(rq)
+        let op = rq.op().ok_or(Status::NOTSUPP)?;
+        if config.read_only && op.changes_data() {
+            return Err(Status::IOERR);
+        }
+        engine::submit(rq, op, &config.extent, &self.lower, batch)
     }
 
-    fn backing(&self) -> &Backing {
-        self.target.backing()
+    #[inline]
+    fn lower(&self) -> &Lower {
+        &self.lower
     }
+
+    #[inline]
+    fn stat(&self) -> Option<&Stat> {
+        self.stat.as_deref()
+    }
+
+    fn show(&self, what: File, out: &mut dyn Write) -> core::fmt::Result {
+        let counters = self.stat().map(|stat| stat.counters(None));
+        let number = match what {
+            File::State => {
+                return out.write_str(if self.failed.load(Relaxed) {
+                    "failed"
+                } else {
+                    "live"
+                })
+            }
+            File::Backing => return write_path(out, &self.shown.path),
+            File::Offset => self.shown.start.0,
+            File::Length => self.shown.length.load(Relaxed),
+            File::ReadOnly => self.shown.read_only.load(Relaxed).into(),
+            File::GateCount => self.shown.gate_count.load(Relaxed),
+            File::GateLast => self.shown.gate_last.load(Relaxed),
+            File::GateLongest => self.shown.gate_longest.load(Relaxed),
+            counted => {
+                let Some(counters) = counters else {
+                    return out.write_str("off");
+                };
+                match counted {
+                    File::Reads => counters.done()[0],
+                    File::Writes => counters.done()[1],
+                    File::Flushes => counters.done()[2],
+                    File::Discards => counters.done()[3],
+                    File::ReadBytes => counters.bytes()[0],
+                    File::WriteBytes => counters.bytes()[1],
+                    File::Errors => counters.errors(),
+                    _ => {
+                        let started: u64 = counters.started().iter().sum();
+                        started.saturating_sub(counters.done().iter().sum())
+                    }
+                }
+            }
+        };
+        write!(out, "{number}")
+    }
+}
+
+/// Writes a path, with `?` for what is no printable ASCII.
+fn write_path(out: &mut dyn Write, path: &CStr) -> core::fmt::Result {
+    for &byte in path.to_bytes() {
+        let shown = byte == b' ' || byte.is_ascii_graphic();
+        out.write_char(if shown { char::from(byte) } else { '?' })?;
+    }
+    Ok(())
 }
 
 /// How many volumes may lie below a volume, each the backing of the next. Every layer submits to
@@ -67,33 +155,83 @@ pub(crate) fn level_above(backing: &Backing) -> u32 {
 }
 
 /// A volume. As long as it exists the module stays loaded: its backing sees to that.
+///
+/// Lock order: `change`, then what the disk takes, or the registry.
+#[pin_data]
 pub(crate) struct Volume {
     identity: Identity,
-    path: CString,
     logical_block_size: u32,
     physical_block_size: u32,
     disk: Disk<Front>,
+    /// Held by whoever changes it or shuts it.
+    #[pin]
+    change: Mutex<()>,
+}
+
+/// A change of a volume.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Change {
+    /// Its new size.
+    pub(crate) length: Option<Extent>,
+    /// Whether it is to refuse writes.
+    pub(crate) read_only: Option<bool>,
+}
+
+/// The right to change a volume.
+pub(crate) struct Changing<'a> {
+    volume: &'a Volume,
+    _guard: MutexGuard<'a, ()>,
+}
+
+impl Changing<'_> {
+    /// Changes the volume behind its gate: what is in flight ends before, what comes meanwhile
+    /// waits. A change of nothing only waits. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Why the gate stays as it was; then nothing has changed.
+    pub(crate) fn change(&self, change: &Change) -> Result<(), GateError> {
+        self.volume.change(change)
+    }
 }
 
 impl Volume {
     /// Makes a volume on `extent` of `backing`, which the user named `path`. Its disk is not
-    /// visible yet. May sleep.
+    /// visible yet. With `counted`, its I/O is. May sleep.
     pub(crate) fn new(
         identity: Identity,
         path: CString,
         backing: Backing,
         extent: Extent,
-    ) -> Result<Self> {
+        read_only: bool,
+        counted: bool,
+    ) -> Result<Arc<Self>> {
         let level = level_above(&backing);
         let limits = StackedLimits::above(&backing, extent.start().to_sectors());
         let logical_block_size = limits.logical_block_size();
         let physical_block_size = limits.physical_block_size();
         let max_segments = limits.max_segments();
+        let stat = if counted {
+            Some(KBox::pin_init(Stat::new(), GFP_KERNEL)?)
+        } else {
+            None
+        };
+        let shown = Shown {
+            path,
+            start: extent.start(),
+            length: Atomic::new(extent.length().0),
+            read_only: Atomic::new(read_only),
+            gate_count: Atomic::new(0),
+            gate_last: Atomic::new(0),
+            gate_longest: Atomic::new(0),
+        };
         let front = KBox::pin_init(
             try_pin_init!(Front {
                 failed: Atomic::new(false),
                 level,
-                target <- Target::new(backing, extent, max_segments),
+                shown,
+                stat,
+                lower <- Lower::new(backing, max_segments),
             }),
             GFP_KERNEL,
         )?;
@@ -103,14 +241,62 @@ impl Volume {
             uuid: &identity.uuid,
             capacity: extent.length().to_sectors(),
             limits,
+            read_only,
         };
-        Ok(Self {
-            identity,
-            path,
-            logical_block_size,
-            physical_block_size,
-            disk: Disk::new(params, front)?,
+        let disk = Disk::new(params, Config { extent, read_only }, front)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                identity,
+                logical_block_size,
+                physical_block_size,
+                disk,
+                change <- new_mutex!((), "Volume::change"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Keeps others from changing or shutting it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `None` if it is shut.
+    pub(crate) fn changing(&self) -> Option<Changing<'_>> {
+        let guard = self.change.lock();
+        (!self.disk.is_closed()).then_some(Changing {
+            volume: self,
+            _guard: guard,
         })
+    }
+
+    /// Changes it behind its gate, for [`Changing::change`].
+    fn change(&self, change: &Change) -> Result<(), GateError> {
+        let shown = &self.disk.ops().shown;
+        let length = change.length.map(|extent| extent.length().0);
+        // What would take something from those who have it open.
+        let smaller = length.is_some_and(|length| length < shown.length.load(Relaxed));
+        let locked = change.read_only == Some(true) && !shown.read_only.load(Relaxed);
+        let nanos = self
+            .disk
+            .gate(smaller || locked, |mut closed: Closed<'_, Config>| {
+                if let Some(extent) = change.length {
+                    closed.config.extent = extent;
+                    closed.set_capacity(extent.length().to_sectors());
+                    shown.length.store(extent.length().0, Relaxed);
+                }
+                if let Some(read_only) = change.read_only {
+                    closed.config.read_only = read_only;
+                    closed.set_read_only(read_only);
+                    shown.read_only.store(read_only, Relaxed);
+                }
+            })?;
+        shown.gate_last.store(nanos, Relaxed);
+        let longest = shown.gate_longest.load(Relaxed).max(nanos);
+        shown.gate_longest.store(longest, Relaxed);
+        shown
+            .gate_count
+            .store(shown.gate_count.load(Relaxed) + 1, Relaxed);
+        Ok(())
     }
 
     /// Shows the disk to users. Called once. Reads the partition table; sleeps.
@@ -124,6 +310,7 @@ impl Volume {
     ///
     /// `EBUSY` if it is open, and then nothing has changed.
     pub(crate) fn close(&self) -> Result {
+        let _one_at_a_time = self.change.lock();
         self.disk.close()
     }
 
@@ -164,17 +351,38 @@ impl Volume {
 
     /// The path that the backing was named by.
     pub(crate) fn path(&self) -> &CStr {
-        &self.path
+        &self.disk.ops().shown.path
     }
 
     /// Its backing.
     pub(crate) fn backing(&self) -> &Backing {
-        self.disk.ops().target.backing()
+        self.disk.ops().lower.backing()
     }
 
     /// Where on the backing it is.
-    pub(crate) fn extent(&self) -> &Extent {
-        self.disk.ops().target.extent()
+    pub(crate) fn extent(&self) -> Extent {
+        let shown = &self.disk.ops().shown;
+        Extent::of_volume(shown.start, Bytes(shown.length.load(Relaxed)))
+    }
+
+    /// Whether it refuses writes.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.disk.ops().shown.read_only.load(Relaxed)
+    }
+
+    /// How often its gate was closed, and for how long, the last time and at most, in ns.
+    pub(crate) fn gate(&self) -> (u64, u64, u64) {
+        let shown = &self.disk.ops().shown;
+        (
+            shown.gate_count.load(Relaxed),
+            shown.gate_last.load(Relaxed),
+            shown.gate_longest.load(Relaxed),
+        )
+    }
+
+    /// What was counted of it, unless counting is off.
+    pub(crate) fn stat(&self) -> Option<&Stat> {
+        self.disk.ops().stat()
     }
 
     /// The kernel's name of its disk.

@@ -85,11 +85,13 @@ pub(crate) enum OpenError {
     ReadOnly,
     /// There is no such device any more, or nothing behind its number.
     Gone,
+    /// This module is about to be unloaded.
+    Unloading,
     /// Anything else.
     Other(Error),
 }
 
-/// A block device, opened exclusively for reading and writing.
+/// A block device, opened exclusively.
 ///
 /// Several may exist for one device: all of this module's opens share one holder, so that volumes
 /// can share a device; it is for the caller to keep their ranges apart.
@@ -101,6 +103,7 @@ pub(crate) enum OpenError {
 pub(crate) struct Backing {
     file: NonNull<bindings::file>,
     bdev: NonNull<bindings::block_device>,
+    writable: bool,
     // Dropped after the file is closed: whoever is told that the device goes away finds the claim,
     // and with it the module, or neither.
     _hold: ModuleHold,
@@ -113,10 +116,23 @@ unsafe impl Send for Backing {}
 unsafe impl Sync for Backing {}
 
 impl Backing {
-    /// Opens a device. May sleep. `hold` is kept until it is closed again.
-    pub(crate) fn open(dev: DevT, hold: ModuleHold) -> Result<Self, OpenError> {
+    /// Opens a device for reading and writing. With `or_read_only`, one that can not be written to
+    /// is opened for reading. May sleep. `hold` is kept until it is closed again.
+    pub(crate) fn open(
+        dev: DevT,
+        or_read_only: bool,
+        hold: impl Fn() -> Result<ModuleHold>,
+    ) -> Result<Self, OpenError> {
+        let new_hold = || hold().map_err(|_| OpenError::Unloading);
+        match Self::open_as(dev, true, new_hold()?) {
+            Err(OpenError::ReadOnly) if or_read_only => Self::open_as(dev, false, new_hold()?),
+            result => result,
+        }
+    }
+
+    fn open_as(dev: DevT, writable: bool, hold: ModuleHold) -> Result<Self, OpenError> {
         // SAFETY: The module's reference is kept as long as the file.
-        let file = unsafe { shim::stor_shim_bdev_open(dev.0) };
+        let file = unsafe { shim::stor_shim_bdev_open(dev.0, !writable) };
         let file = match from_err_ptr(file) {
             Ok(file) => file,
             Err(e) if e == EBUSY => return Err(OpenError::Busy),
@@ -136,10 +152,11 @@ impl Backing {
         let backing = Self {
             file,
             bdev,
+            writable,
             _hold: hold,
         };
         // SAFETY: The device is open.
-        if unsafe { shim::stor_shim_bdev_read_only(backing.as_ptr()) } {
+        if writable && unsafe { shim::stor_shim_bdev_read_only(backing.as_ptr()) } {
             return Err(OpenError::ReadOnly);
         }
         Ok(backing)
@@ -148,6 +165,11 @@ impl Backing {
     /// The device, valid as long as `self`.
     pub(super) fn as_ptr(&self) -> *mut bindings::block_device {
         self.bdev.as_ptr()
+    }
+
+    /// Whether it was opened for writing, too.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable
     }
 
     /// Which one it is.

@@ -4,12 +4,16 @@
 
 use super::{
     bdev::{Backing, DevName, DevT},
+    global::NoIo,
     limits::{online_cpus, StackedLimits},
-    request::{self, Pdu, Request, Status},
+    lower::{self, Batch, Lower},
+    request::{Request, Status},
+    stat::{self, now, Stat},
     sys::shim,
+    sysfs,
 };
 use crate::model::{name::Name, select::Hyphenated, select::Uuid, units::Sectors};
-use core::{fmt::Write, marker::PhantomData, ptr::NonNull};
+use core::{cell::UnsafeCell, fmt::Write, marker::PhantomData, ptr::NonNull};
 use kernel::{
     bindings,
     error::{code::*, from_err_ptr, to_result},
@@ -22,6 +26,10 @@ use kernel::{
 /// Requests that one hardware queue can have in flight.
 const QUEUE_DEPTH: u32 = 256;
 
+/// How long a closed gate waits for I/O in flight: longer, and a guest would take the disk for
+/// hung.
+const GATE_PATIENCE_MS: u32 = 10_000;
+
 /// States of a disk.
 const NEW: u32 = 0;
 const LIVE: u32 = 1;
@@ -32,20 +40,37 @@ pub(crate) trait Operations: Send + Sync + Sized + 'static {
     /// The module that the code of this is in.
     const MODULE: ThisModule;
 
+    /// What requests are served by, and what changes only while there are none. A request gets a
+    /// copy: it may end, and the gate be closed, before `queue()` has returned.
+    type Config: Copy + Send + Sync;
+
     /// Takes a request. May be called on all CPUs at once, in process context; may sleep.
     ///
     /// # Errors
     ///
     /// The status to end the request with, or [`Status::RESOURCE`] to be asked again later.
-    fn queue<'a>(&'a self, rq: Request<'a>) -> Result<(), Status>;
+    fn queue<'a>(
+        &'a self,
+        config: Self::Config,
+        rq: Request<'a>,
+        batch: &Batch,
+    ) -> Result<(), Status>;
 
-    /// The device that the disk stands on, for sysfs.
-    fn backing(&self) -> &Backing;
+    /// Where its requests are sent.
+    fn lower(&self) -> &Lower;
+
+    /// Where its requests are counted, if they are.
+    fn stat(&self) -> Option<&Stat>;
+
+    /// Writes the value of a file in the folder `stor` of the disk's folder in sysfs. May sleep.
+    fn show(&self, what: sysfs::File, out: &mut dyn Write) -> core::fmt::Result;
 }
 
 /// What the queue, and the disk's `open()`, find behind their pointer.
-struct QueueData<T> {
+struct QueueData<T: Operations> {
     closed: Atomic<bool>,
+    /// Read by whoever has a request, written while the queue is frozen.
+    config: UnsafeCell<T::Config>,
     ops: Pin<KBox<T>>,
 }
 
@@ -54,7 +79,12 @@ struct Table<T>(PhantomData<T>);
 impl<T: Operations> Table<T> {
     const MQ: bindings::blk_mq_ops = bindings::blk_mq_ops {
         queue_rq: Some(Self::queue_rq),
-        complete: Some(request::complete),
+        queue_rqs: Some(Self::queue_rqs),
+        complete: Some(lower::complete),
+        poll: Some(Self::poll),
+        map_queues: Some(shim::stor_shim_map_queues),
+        init_hctx: Some(shim::stor_shim_polled_init),
+        exit_hctx: Some(shim::stor_shim_polled_exit),
         // SAFETY: All members are function pointers, for which null means none.
         ..unsafe { core::mem::zeroed() }
     };
@@ -65,6 +95,44 @@ impl<T: Operations> Table<T> {
         // SAFETY: All other members are pointers, for which null means none.
         ..unsafe { core::mem::zeroed() }
     };
+
+    /// Passes one request on. Process context.
+    ///
+    /// # Safety
+    ///
+    /// `rq` must be what the block layer has handed to us for the queue of `data`, and is passed
+    /// on once. On an error it is still the caller's, and ended as far as counting goes unless it
+    /// is to come again.
+    #[inline(always)]
+    unsafe fn pass(
+        data: &QueueData<T>,
+        rq: NonNull<bindings::request>,
+        batch: &Batch,
+        end: bool,
+    ) -> Result<(), Status> {
+        // SAFETY: A request of the queue is not ended yet, so the queue is not drained, and nobody
+        // changes the configuration now.
+        let config = unsafe { *data.config.get() };
+        // SAFETY: The request is passed on once. The queue data, which the lifetime is that of,
+        // is freed only after all requests of the queue have ended.
+        let request = unsafe { Request::from_raw(rq) };
+        let pdu = request.pdu();
+        stat::begin(&request, data.ops.stat(), batch.now());
+        // SAFETY: The request is valid.
+        unsafe { super::trace::submit(rq.as_ptr()) };
+        let result = data.ops.queue(config, request, batch);
+        if let Err(status) = result {
+            // SAFETY: The request was counted above, and is still ours.
+            unsafe {
+                if status == Status::RESOURCE {
+                    stat::take_back(pdu);
+                } else {
+                    lower::fail(rq.as_ptr(), status, end);
+                }
+            }
+        }
+        result
+    }
 
     /// Process context.
     ///
@@ -77,20 +145,115 @@ impl<T: Operations> Table<T> {
     ) -> bindings::blk_status_t {
         // SAFETY: `bd` and its request are valid by the contract of this callback; `queuedata`
         // was set by `Disk::new()`, and is not freed until this has returned: see `remove()`.
-        let (rq, data) = unsafe {
+        let (rq, q, data) = unsafe {
             let rq = (*bd).rq;
-            (rq, &*(*(*rq).q).queuedata.cast::<QueueData<T>>())
+            let q = (*rq).q;
+            (rq, q, &*(*q).queuedata.cast::<QueueData<T>>())
         };
         let Some(rq) = NonNull::new(rq) else {
             return Status::IOERR.as_raw();
         };
-        // SAFETY: The request is passed on once. The queue data, which the lifetime is that of,
-        // is freed only after all requests of the queue have ended.
-        let rq = unsafe { Request::from_raw(rq) };
-        match data.ops.queue(rq) {
+        let timed = data.ops.stat().is_some();
+        // SAFETY: This is `queue_rq()` of that queue. The request was handed to us, and is passed
+        // on once.
+        match unsafe { Batch::run(q, 1, timed, |batch| Self::pass(data, rq, batch, false)) } {
             Ok(()) => bindings::BLK_STS_OK as bindings::blk_status_t,
             Err(status) => status.as_raw(),
         }
+    }
+
+    /// Takes a list of requests of one queue, and leaves those in it that are to come again one
+    /// by one. Process context.
+    ///
+    /// # Safety
+    ///
+    /// Called by the block layer only, on a queue made by [`Disk::new`].
+    unsafe extern "C" fn queue_rqs(list: *mut bindings::rq_list) {
+        // The list may be the plug's own, to which lower requests are added: empty it first.
+        // SAFETY: The list is ours until this returns.
+        let mut next = unsafe {
+            let head = (*list).head;
+            (*list).head = core::ptr::null_mut();
+            (*list).tail = core::ptr::null_mut();
+            head
+        };
+        if next.is_null() {
+            return;
+        }
+        let mut nr = 0;
+        let mut rq = next;
+        while !rq.is_null() {
+            nr += 1;
+            // SAFETY: What is in the list is valid.
+            rq = unsafe { *link(rq) };
+        }
+        // SAFETY: As in `queue_rq()`.
+        let (q, data) = unsafe {
+            let q = (*next).q;
+            (q, &*(*q).queuedata.cast::<QueueData<T>>())
+        };
+        let mut left = bindings::rq_list {
+            head: core::ptr::null_mut(),
+            tail: core::ptr::null_mut(),
+        };
+        let submit = |batch: &Batch| {
+            while let Some(rq) = NonNull::new(next) {
+                let raw = rq.as_ptr();
+                // SAFETY: Valid until it is passed on; it is taken off the list before.
+                unsafe {
+                    next = *link(raw);
+                    *link(raw) = core::ptr::null_mut();
+                }
+                // SAFETY: It was handed to us, and is passed on once.
+                if unsafe { Self::pass(data, rq, batch, true) } == Err(Status::RESOURCE) {
+                    if left.tail.is_null() {
+                        left.head = raw;
+                    } else {
+                        // SAFETY: A request that is still ours.
+                        unsafe { *link(left.tail) = raw };
+                    }
+                    left.tail = raw;
+                }
+            }
+        };
+        // SAFETY: This is `queue_rqs()` of that queue.
+        unsafe { Batch::run(q, nr, data.ops.stat().is_some(), submit) };
+        // SAFETY: The list is ours until this returns, and nobody has added to it: the plug that
+        // it belongs to was hidden.
+        unsafe { *list = left };
+    }
+
+    /// Process context.
+    ///
+    /// # Safety
+    ///
+    /// Called by the block layer only, on a polled queue made by [`Disk::new`].
+    unsafe extern "C" fn poll(
+        hctx: *mut bindings::blk_mq_hw_ctx,
+        batch: *mut bindings::io_comp_batch,
+    ) -> c_int {
+        // SAFETY: As in `queue_rq()`; whoever polls has a reference to the queue.
+        unsafe {
+            let data = &*(*(*hctx).queue).queuedata.cast::<QueueData<T>>();
+            shim::stor_shim_poll(hctx, data.ops.lower().backing().as_ptr(), batch)
+        }
+    }
+
+    /// Writes the value of a file in sysfs. Process context.
+    ///
+    /// # Safety
+    ///
+    /// Called by sysfs only, on a live disk made by [`Disk::new`], with a page to write to.
+    unsafe extern "C" fn show(
+        disk: *mut bindings::gendisk,
+        what: shim::stor_sysfs,
+        page: *mut c_char,
+    ) -> isize {
+        // SAFETY: A live disk has its queue and the queue's data.
+        let data = unsafe { &*(*(*disk).queue).queuedata.cast::<QueueData<T>>() };
+        // SAFETY: sysfs gives a whole page.
+        let page = unsafe { core::slice::from_raw_parts_mut(page.cast(), kernel::page::PAGE_SIZE) };
+        sysfs::show(page, |out| data.ops.show(sysfs::File::of(what)?, out))
     }
 
     /// Process context, with the disk's `open_mutex` held.
@@ -133,6 +296,41 @@ pub(crate) struct Params<'a> {
     pub(crate) capacity: Sectors,
     /// Limits of its queues.
     pub(crate) limits: StackedLimits,
+    /// It takes no writes.
+    pub(crate) read_only: bool,
+}
+
+/// Why a gate was not opened on something new.
+pub(crate) enum GateError {
+    /// The disk is open, and the change is one for a closed disk.
+    Open,
+    /// I/O in flight did not end in time.
+    Timeout,
+}
+
+/// A disk whose gate is closed: it has no request in flight, and none comes.
+///
+/// User space is told of a change after the gate is opened: who hears of it may need the disk.
+pub(crate) struct Closed<'a, C> {
+    disk: NonNull<bindings::gendisk>,
+    resized: &'a mut bool,
+    read_only: &'a mut Option<bool>,
+    /// What requests will be served by.
+    pub(crate) config: &'a mut C,
+}
+
+impl<C> Closed<'_, C> {
+    /// Changes the size of the disk.
+    pub(crate) fn set_capacity(&mut self, capacity: Sectors) {
+        // SAFETY: The disk is valid.
+        unsafe { bindings::set_capacity(self.disk.as_ptr(), capacity.0) };
+        *self.resized = true;
+    }
+
+    /// Shows the disk as read-only, or as writable. The configuration is what makes it so.
+    pub(crate) fn set_read_only(&mut self, read_only: bool) {
+        *self.read_only = Some(read_only);
+    }
 }
 
 /// A tag set, set up for as long as it exists.
@@ -143,7 +341,15 @@ pub(crate) struct Params<'a> {
 struct Tags(Pin<KBox<Opaque<bindings::blk_mq_tag_set>>>);
 
 impl Tags {
-    fn new(ops: &'static bindings::blk_mq_ops) -> Result<Self> {
+    /// Tags for a disk above `backing`.
+    fn new(ops: &'static bindings::blk_mq_ops, backing: &Backing) -> Result<Self> {
+        // One queue a CPU, and if the backing can be polled, one more that is.
+        // SAFETY: The device is open.
+        let (queues, maps) = if unsafe { shim::stor_shim_bdev_can_poll(backing.as_ptr()) } {
+            (2 * online_cpus(), bindings::hctx_type_HCTX_MAX_TYPES)
+        } else {
+            (online_cpus(), 1)
+        };
         let set = KBox::pin_init(
             Opaque::try_ffi_init(|slot: *mut bindings::blk_mq_tag_set| {
                 // SAFETY: `slot` is memory for a tag set that stays where it is; zeros are what
@@ -151,10 +357,10 @@ impl Tags {
                 to_result(unsafe {
                     slot.write_bytes(0, 1);
                     (*slot).ops = ops;
-                    (*slot).nr_hw_queues = online_cpus();
-                    (*slot).nr_maps = 1;
+                    (*slot).nr_hw_queues = queues;
+                    (*slot).nr_maps = maps;
                     (*slot).queue_depth = QUEUE_DEPTH;
-                    (*slot).cmd_size = size_of::<Pdu>() as u32;
+                    (*slot).cmd_size = size_of::<shim::stor_pdu>() as u32;
                     (*slot).numa_node = bindings::NUMA_NO_NODE;
                     // The lower device may sleep when a bio is submitted. It does the scheduling,
                     // and takes care of its own requests when a CPU goes offline.
@@ -205,12 +411,13 @@ unsafe impl<T: Operations> Sync for Disk<T> {}
 
 impl<T: Operations> Disk<T> {
     /// Makes a disk that nobody can see yet. May sleep.
-    pub(crate) fn new(params: Params<'_>, ops: Pin<KBox<T>>) -> Result<Self> {
-        let tags = Tags::new(&Table::<T>::MQ)?;
+    pub(crate) fn new(params: Params<'_>, config: T::Config, ops: Pin<KBox<T>>) -> Result<Self> {
+        let tags = Tags::new(&Table::<T>::MQ, ops.lower().backing())?;
         let mut limits = params.limits;
         let data = KBox::new(
             QueueData {
                 closed: Atomic::new(false),
+                config: UnsafeCell::new(config),
                 ops,
             },
             GFP_KERNEL,
@@ -219,6 +426,7 @@ impl<T: Operations> Disk<T> {
             shim::stor_identity {
                 serial: [0; 32],
                 uuid: [0; 40],
+                show: Some(Table::<T>::show),
             },
             GFP_KERNEL,
         )?;
@@ -265,7 +473,13 @@ impl<T: Operations> Disk<T> {
             (*disk).private_data = (&raw const *this.identity).cast_mut().cast();
             fill(&mut (*disk).disk_name, format_args!("stor{}", params.index))?;
             bindings::set_capacity(disk, params.capacity.0);
-            shim::stor_shim_disk_match_nowait(disk, this.ops().backing().as_ptr());
+            bindings::set_disk_ro(disk, params.read_only);
+            shim::stor_shim_disk_match_nowait(disk, this.backing().as_ptr());
+            // Writeback is throttled below, where it is known how long the device takes.
+            bindings::blk_queue_flag_set(
+                shim::stor_shim_const_STOR_SHIM_QUEUE_FLAG_DISABLE_WBT,
+                (*disk).queue,
+            );
         }
         Ok(this)
     }
@@ -295,7 +509,7 @@ impl<T: Operations> Disk<T> {
         }
         // SAFETY: Both devices are valid, and the lower one is claimed.
         let linked = to_result(unsafe {
-            bindings::bd_link_disk_holder(self.ops().backing().as_ptr(), self.disk.as_ptr())
+            bindings::bd_link_disk_holder(self.backing().as_ptr(), self.disk.as_ptr())
         });
         match linked {
             Ok(()) => self.linked.store(true, Release),
@@ -316,13 +530,86 @@ impl<T: Operations> Disk<T> {
         // SAFETY: The disk was added, and by the exchange above is deleted once only.
         unsafe {
             if self.linked.load(Acquire) {
-                bindings::bd_unlink_disk_holder(self.ops().backing().as_ptr(), self.disk.as_ptr());
+                bindings::bd_unlink_disk_holder(self.backing().as_ptr(), self.disk.as_ptr());
             }
             bindings::del_gendisk(self.disk.as_ptr());
             // All requests have ended, but a `queue_rq()` may still be on its way back from
             // submitting the last one. It runs in a section of the set's SRCU; no new one begins.
             bindings::blk_mq_wait_quiesce_done(self.tags.0.get());
         }
+    }
+
+    /// Closes the gate, makes a change, and opens the gate again: requests that come meanwhile wait
+    /// and do not fail. Gives back for how long it was closed, in ns. With `unopened`, only if
+    /// nobody has the disk or a partition of it open. One caller at a time; sleeps.
+    ///
+    /// Lock order: the disk's `open_mutex`, then the queue's freeze.
+    ///
+    /// # Errors
+    ///
+    /// A [`GateError`], and then nothing has changed.
+    pub(crate) fn gate(
+        &self,
+        unopened: bool,
+        change: impl FnOnce(Closed<'_, T::Config>),
+    ) -> Result<u64, GateError> {
+        let mut result = Err(GateError::Open);
+        let mut run = Some(|| result = self.gate_unlocked(change));
+        if !unopened {
+            if let Some(run) = run.take() {
+                run();
+            }
+        } else {
+            // SAFETY: The disk is valid, and the function is made for what it is called with.
+            unsafe {
+                shim::stor_shim_disk_claim_closed(
+                    self.disk.as_ptr(),
+                    Some(call_once(&run)),
+                    (&raw mut run).cast(),
+                )
+            };
+        }
+        drop(run);
+        result
+    }
+
+    fn gate_unlocked(&self, change: impl FnOnce(Closed<'_, T::Config>)) -> Result<u64, GateError> {
+        // Whoever waits for the gate may be who would give memory back.
+        let _noio = NoIo::new();
+        let disk = self.disk.as_ptr();
+        let (mut resized, mut read_only) = (false, None);
+        let closed = now();
+        // SAFETY: The disk is valid. The queue is frozen here, and unfrozen once below. While it
+        // is frozen no request exists, so nobody else looks at the configuration.
+        unsafe {
+            let q = (*disk).queue;
+            bindings::blk_freeze_queue_start(q);
+            let patience = bindings::__msecs_to_jiffies(GATE_PATIENCE_MS);
+            let drained = bindings::blk_mq_freeze_queue_wait_timeout(q, patience) != 0;
+            if drained {
+                change(Closed {
+                    disk: self.disk,
+                    resized: &mut resized,
+                    read_only: &mut read_only,
+                    config: &mut *self.data.as_ref().config.get(),
+                });
+            }
+            bindings::blk_mq_unfreeze_queue_nomemrestore(q);
+            if !drained {
+                return Err(GateError::Timeout);
+            }
+        }
+        let nanos = now() - closed;
+        // SAFETY: The disk is valid.
+        unsafe {
+            if resized {
+                shim::stor_shim_disk_resized(disk);
+            }
+            if let Some(read_only) = read_only {
+                bindings::set_disk_ro(disk, read_only);
+            }
+        }
+        Ok(nanos)
     }
 
     /// Shuts the disk to users, for good, unless one has it or a partition of it open. May sleep.
@@ -385,6 +672,16 @@ impl<T: Operations> Disk<T> {
         }
     }
 
+    fn backing(&self) -> &Backing {
+        self.ops().lower().backing()
+    }
+
+    /// Whether [`Self::close`] has shut it.
+    pub(crate) fn is_closed(&self) -> bool {
+        // SAFETY: The data is valid as long as `self`.
+        unsafe { self.data.as_ref().closed.load(Relaxed) }
+    }
+
     /// What serves its queues.
     pub(crate) fn ops(&self) -> &T {
         // SAFETY: The data is valid as long as `self`.
@@ -403,6 +700,30 @@ impl<T: Operations> Drop for Disk<T> {
             drop(KBox::from_raw(self.data.as_ptr()));
         }
     }
+}
+
+/// Where a request in a list has its successor.
+///
+/// # Safety
+///
+/// `rq` must be valid.
+unsafe fn link(rq: *mut bindings::request) -> *mut *mut bindings::request {
+    // SAFETY: By the contract of this function; no reference is made.
+    unsafe { &raw mut (*rq).__bindgen_anon_1.rq_next }
+}
+
+/// A C function that calls the closure in an `Option<F>`; the argument is only there to tell `F`.
+fn call_once<F: FnOnce()>(_: &Option<F>) -> unsafe extern "C" fn(*mut c_void) {
+    /// # Safety
+    ///
+    /// `closure` must point to an `Option<F>` that nobody else uses meanwhile.
+    unsafe extern "C" fn call<F: FnOnce()>(closure: *mut c_void) {
+        // SAFETY: By the contract of this function.
+        if let Some(closure) = unsafe { (*closure.cast::<Option<F>>()).take() } {
+            closure();
+        }
+    }
+    call::<F>
 }
 
 /// Writes a string into a C array, with its NUL.

@@ -202,6 +202,23 @@ impl Dump<'_> {
         }
     }
 
+    /// The attributes of the request, checked against the policy if the command has one.
+    pub(crate) fn attrs(&self) -> Attrs<'_> {
+        // SAFETY: The core has checked the headers, and keeps the request for as long as the dump.
+        unsafe { attrs_of(self.cb.as_ref().nlh) }
+    }
+
+    /// Tells the user why there is no dump, and gives the error to return.
+    pub(crate) fn refuse(&self, refusal: &Refusal) -> Error {
+        let attrs = self.attrs();
+        let blamed = refusal.field.and_then(|field| attrs.get(number_of(field)));
+        // SAFETY: Valid by the type invariant; the core's structure lives as long as the call.
+        unsafe {
+            let extack = self.cb.as_ref().extack;
+            explain(extack, attrs, blamed.map(|a| a.at), refusal)
+        }
+    }
+
     /// Where the dump goes on; 0 at its start.
     pub(crate) fn cursor(&mut self) -> &mut c_ulong {
         // SAFETY: The callback has room for it, which is ours from its first call on.
@@ -305,6 +322,7 @@ unsafe fn explain(
         Errno::Overflow => EOVERFLOW,
         Errno::Perm => EPERM,
         Errno::Range => ERANGE,
+        Errno::TimedOut => Error::from_errno(-(bindings::ETIMEDOUT as c_int)),
     }
 }
 
@@ -318,6 +336,7 @@ fn number_of(field: Field) -> u16 {
         Field::Backing => STOR_A_VOLUME_BACKING,
         Field::Offset => STOR_A_VOLUME_OFFSET,
         Field::Length => STOR_A_VOLUME_LENGTH,
+        Field::ReadOnly => STOR_A_VOLUME_READ_ONLY,
     }) as u16
 }
 

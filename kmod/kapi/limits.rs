@@ -23,6 +23,9 @@ impl StackedLimits {
         unsafe { bindings::blk_set_stacking_limits(&mut limits) };
         // Data goes down where it lies: the backing alone says how it must be aligned.
         limits.dma_alignment = 0;
+        // A request that must not be torn goes down as one bio. Stacking takes the feature away if
+        // the backing lacks it, or if the range does not start where it could be kept.
+        limits.features |= shim::stor_shim_const_STOR_SHIM_FEAT_ATOMIC_WRITES;
         limits.max_segments = MAX_SEGMENTS;
         limits.max_discard_segments = 1;
         // SAFETY: `limits` is initialised, the device is open, and the prefix is a string.

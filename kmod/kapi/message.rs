@@ -79,6 +79,11 @@ impl Drop for Message {
 pub(crate) struct Writer<'a>(pub(super) &'a mut Message);
 
 impl Writer<'_> {
+    /// Adds an 8-bit number.
+    pub(crate) fn put_u8(&mut self, kind: u32, value: u8) -> Result {
+        self.0.put(kind, &[value])
+    }
+
     /// Adds a 32-bit number.
     pub(crate) fn put_u32(&mut self, kind: u32, value: u32) -> Result {
         self.0.put(kind, &value.to_ne_bytes())
@@ -87,6 +92,14 @@ impl Writer<'_> {
     /// Adds a 64-bit number.
     pub(crate) fn put_u64(&mut self, kind: u32, value: u64) -> Result {
         self.0.put(kind, &value.to_ne_bytes())
+    }
+
+    /// Adds 64-bit numbers, one behind the other.
+    pub(crate) fn put_u64s(&mut self, kind: u32, values: &[u64]) -> Result {
+        // SAFETY: Numbers have no padding, and may be read as bytes.
+        let bytes =
+            unsafe { core::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) };
+        self.0.put(kind, bytes)
     }
 
     /// Adds bytes.

@@ -10,9 +10,13 @@ pub(crate) mod disk;
 pub(crate) mod genl;
 pub(crate) mod global;
 pub(crate) mod limits;
+pub(crate) mod lower;
 mod message;
 pub(crate) mod request;
+pub(crate) mod stat;
 pub(crate) mod sys;
+pub(crate) mod sysfs;
+mod trace;
 
 use kernel::prelude::*;
 

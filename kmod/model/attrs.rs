@@ -58,6 +58,11 @@ impl<'a> Attrs<'a> {
 }
 
 impl<'a> Attr<'a> {
+    /// The payload as an 8-bit number.
+    pub fn u8(&self) -> Option<u8> {
+        self.payload.try_into().ok().map(u8::from_ne_bytes)
+    }
+
     /// The payload as a 32-bit number in host order.
     pub fn u32(&self) -> Option<u32> {
         self.payload.try_into().ok().map(u32::from_ne_bytes)

@@ -117,6 +117,21 @@ impl Extent {
         })
     }
 
+    /// The same start with another length.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] that names the attribute, the value and the rule.
+    pub fn resize(&self, length: Bytes, backing: &Backing) -> Result<Self, Refusal> {
+        Self::place(Some(self.start), Some(length), backing)
+    }
+
+    /// The extent of a volume that exists, whose start and length come from an extent.
+    pub fn of_volume(start: Bytes, length: Bytes) -> Self {
+        // INVARIANT: As it held for the extent that they come from.
+        Self { start, length }
+    }
+
     /// First byte on the backing.
     pub fn start(&self) -> Bytes {
         self.start

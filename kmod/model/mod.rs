@@ -7,7 +7,9 @@
 //! fuzzing test them. Nothing here may name `crate::` or anything outside `core`.
 
 pub mod attrs;
+pub mod cursor;
 pub mod extent;
+pub mod histogram;
 pub mod name;
 pub mod refusal;
 pub mod select;

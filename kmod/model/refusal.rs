@@ -42,6 +42,8 @@ pub enum Errno {
     Perm,
     /// The value is outside its range.
     Range,
+    /// It took too long.
+    TimedOut,
 }
 
 /// The attribute that is to blame.
@@ -59,6 +61,8 @@ pub enum Field {
     Offset,
     /// Size in bytes.
     Length,
+    /// Whether the disk refuses writes.
+    ReadOnly,
 }
 
 impl fmt::Display for Field {
@@ -70,6 +74,7 @@ impl fmt::Display for Field {
             Field::Backing => "backing",
             Field::Offset => "offset",
             Field::Length => "length",
+            Field::ReadOnly => "read-only",
         })
     }
 }

@@ -3,3 +3,4 @@
  * What bindgen makes Rust bindings of, beyond those of the kernel crate.
  */
 #include "shim.h"
+#include "trace.h"

@@ -5,7 +5,6 @@
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
-#include <linux/sysfs.h>
 
 #include "shim.h"
 
@@ -36,18 +35,22 @@ static const struct blk_holder_ops stor_holder_ops = {
 };
 
 /**
- * stor_shim_bdev_open - open a device exclusively for reading and writing
+ * stor_shim_bdev_open - open a device exclusively
  * @dev: its number
+ * @read_only: for reading only; else for writing, too
  *
  * All opens have one holder, so that they can share a device. The caller has a
  * reference to the module, and keeps it until it has closed the file.
  *
  * Return: the open file or an ERR_PTR().
  */
-struct file *stor_shim_bdev_open(dev_t dev)
+struct file *stor_shim_bdev_open(dev_t dev, bool read_only)
 {
-	return bdev_file_open_by_dev(dev, BLK_OPEN_READ | BLK_OPEN_WRITE,
-				     (void *)&stor_holder_ops,
+	blk_mode_t mode = BLK_OPEN_READ;
+
+	if (!read_only)
+		mode |= BLK_OPEN_WRITE;
+	return bdev_file_open_by_dev(dev, mode, (void *)&stor_holder_ops,
 				     &stor_holder_ops);
 }
 
@@ -99,39 +102,6 @@ void stor_shim_bdev_name(struct block_device *bdev, char *buf, size_t len)
 {
 	scnprintf(buf, len, "%pg", bdev);
 }
-
-static ssize_t serial_show(struct device *dev, struct device_attribute *attr,
-			   char *buf)
-{
-	struct stor_identity *id = dev_to_disk(dev)->private_data;
-
-	return sysfs_emit(buf, "%s\n", id->serial);
-}
-static DEVICE_ATTR_RO(serial);
-
-static ssize_t uuid_show(struct device *dev, struct device_attribute *attr,
-			 char *buf)
-{
-	struct stor_identity *id = dev_to_disk(dev)->private_data;
-
-	return sysfs_emit(buf, "%s\n", id->uuid);
-}
-static DEVICE_ATTR_RO(uuid);
-
-static struct attribute *stor_disk_attrs[] = {
-	&dev_attr_serial.attr,
-	&dev_attr_uuid.attr,
-	NULL
-};
-
-static const struct attribute_group stor_disk_group = {
-	.attrs = stor_disk_attrs,
-};
-
-const struct attribute_group *stor_shim_disk_groups[] = {
-	&stor_disk_group,
-	NULL
-};
 
 /**
  * stor_shim_disk_claim_closed - shut a disk to openers unless somebody has it open
@@ -198,4 +168,15 @@ void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise)
 dev_t stor_shim_disk_devt(struct gendisk *disk)
 {
 	return disk_devt(disk);
+}
+
+/**
+ * stor_shim_disk_resized - tell user space that a disk has another size
+ * @disk: the disk
+ */
+void stor_shim_disk_resized(struct gendisk *disk)
+{
+	char *envp[2] = { "RESIZE=1", NULL };
+
+	kobject_uevent_env(&disk_to_dev(disk)->kobj, KOBJ_CHANGE, envp);
 }

@@ -11,19 +11,42 @@
 #include <linux/blkdev.h>
 #include <linux/workqueue.h>
 #include <net/genetlink.h>
+#include <uapi/stor.h>
 
 #include "stor-nl-gen.h"
+
+/* What /sys/block/storN/stor/ has, each a file of its own. */
+enum stor_sysfs {
+	STOR_SYSFS_STATE,
+	STOR_SYSFS_BACKING,
+	STOR_SYSFS_OFFSET,
+	STOR_SYSFS_LENGTH,
+	STOR_SYSFS_READ_ONLY,
+	STOR_SYSFS_INFLIGHT,
+	STOR_SYSFS_READS,
+	STOR_SYSFS_WRITES,
+	STOR_SYSFS_FLUSHES,
+	STOR_SYSFS_DISCARDS,
+	STOR_SYSFS_READ_BYTES,
+	STOR_SYSFS_WRITE_BYTES,
+	STOR_SYSFS_ERRORS,
+	STOR_SYSFS_GATE_COUNT,
+	STOR_SYSFS_GATE_LAST_NS,
+	STOR_SYSFS_GATE_LONGEST_NS,
+};
 
 /**
  * struct stor_identity - what sysfs tells of a disk
  * @serial: name of the volume
  * @uuid: UUID of the volume in text form
+ * @show: writes the value of a file of the group "stor"; defined in Rust
  *
  * The disk's private_data points to it for as long as the disk is in sysfs.
  */
 struct stor_identity {
 	char serial[32];
 	char uuid[40];
+	ssize_t (*show)(struct gendisk *disk, enum stor_sysfs what, char *buf);
 };
 
 /* Version of the module. */
@@ -34,6 +57,113 @@ enum stor_shim_const {
 	STOR_SHIM_STS_NOTSUPP = (__force int)BLK_STS_NOTSUPP,
 	STOR_SHIM_STS_RESOURCE = (__force int)BLK_STS_RESOURCE,
 	STOR_SHIM_STS_IOERR = (__force int)BLK_STS_IOERR,
+	STOR_SHIM_STS_TIMEOUT = (__force int)BLK_STS_TIMEOUT,
+	STOR_SHIM_STS_NOSPC = (__force int)BLK_STS_NOSPC,
+	STOR_SHIM_STS_TRANSPORT = (__force int)BLK_STS_TRANSPORT,
+	STOR_SHIM_STS_TARGET = (__force int)BLK_STS_TARGET,
+	STOR_SHIM_STS_RESV_CONFLICT = (__force int)BLK_STS_RESV_CONFLICT,
+	STOR_SHIM_STS_MEDIUM = (__force int)BLK_STS_MEDIUM,
+	STOR_SHIM_STS_PROTECTION = (__force int)BLK_STS_PROTECTION,
+	STOR_SHIM_STS_AGAIN = (__force int)BLK_STS_AGAIN,
+	STOR_SHIM_STS_OFFLINE = (__force int)BLK_STS_OFFLINE,
+	STOR_SHIM_QUEUE_FLAG_DISABLE_WBT = QUEUE_FLAG_DISABLE_WBT_DEF,
+	STOR_SHIM_FEAT_ATOMIC_WRITES = (__force int)BLK_FEAT_ATOMIC_WRITES,
+};
+
+struct stor_stat;
+
+/**
+ * struct stor_pdu - what lies behind each request of our queues
+ * @bio: the lower bio
+ * @lower: where @bio goes; Rust's
+ * @stat: where it is counted, or NULL
+ * @table: segments of a merged request, from the pool of @lower; else NULL
+ * @start: when the request was made, in ns; 0 if nothing is counted
+ * @sent: when @bio was submitted, in ns; later how long it took below
+ * @polled: in the list of its hardware queue, if @on_polled
+ * @sector: where @bio starts on the lower device
+ * @opf: operation and flags of @bio
+ * @bytes: length of the request; the block layer's own is gone at its end
+ * @op: what it is counted as
+ * @on_polled: @polled is in a list
+ * @tried: @bio has REQ_NOWAIT because we try, not because the user asked
+ * @status: how @bio ended
+ */
+struct stor_pdu {
+	struct bio bio;
+	const void *lower;
+	const struct stor_stat *stat;
+	struct bio_vec *table;
+	u64 start;
+	u64 sent;
+	struct list_head polled;
+	sector_t sector;
+	blk_opf_t opf;
+	u32 bytes;
+	u8 op;
+	bool on_polled;
+	bool tried;
+	blk_status_t status;
+};
+
+/**
+ * enum stor_submit - how a task may submit below
+ * @STOR_SUBMIT_FREE: it may sleep
+ * @STOR_SUBMIT_TRY: as long as it does not sleep
+ * @STOR_SUBMIT_WORKER: not at all, the volume's worker does
+ */
+enum stor_submit {
+	STOR_SUBMIT_FREE,
+	STOR_SUBMIT_TRY,
+	STOR_SUBMIT_WORKER,
+};
+
+/**
+ * struct stor_batch - a task that submits below, and what it was doing
+ * @plug: where lower requests are collected, if @plugged
+ * @callers_plug: the task's own plug
+ * @callers_bios: the task's own bio_list
+ * @now: when this began, in ns; 0 if nobody asked, or the requests say it
+ * @mode: how it may submit
+ * @plugged: @plug is the task's plug
+ */
+struct stor_batch {
+	struct blk_plug plug;
+	struct blk_plug *callers_plug;
+	struct bio_list *callers_bios;
+	u64 now;
+	enum stor_submit mode;
+	bool plugged;
+};
+
+/* Sizes of what is counted; Rust holds them against the interface's. */
+#define STOR_STAT_OPS 4
+#define STOR_STAT_STAGES 2
+#define STOR_STAT_STATUSES 13
+#define STOR_STAT_HISTOGRAMS (STOR_STAT_OPS * STOR_STAT_STAGES)
+
+/**
+ * struct stor_counters - what one CPU has counted of a volume
+ * @started: I/Os begun, by op
+ * @done: I/Os ended, by op
+ * @bytes: bytes of I/Os that ended well, by op
+ * @failed: I/Os that failed, by status
+ */
+struct stor_counters {
+	u64 started[STOR_STAT_OPS];
+	u64 done[STOR_STAT_OPS];
+	u64 bytes[STOR_STAT_OPS];
+	u64 failed[STOR_STAT_STATUSES];
+};
+
+/**
+ * struct stor_stat - what is counted of a volume
+ * @counters: those of each CPU
+ * @histogram: buckets of each CPU, by op and stage
+ */
+struct stor_stat {
+	struct stor_counters __percpu *counters;
+	u64 __percpu *histogram[STOR_STAT_HISTOGRAMS];
 };
 
 /**
@@ -45,7 +175,7 @@ enum stor_shim_const {
  *	other and memory may be scarce
  */
 struct stor_punt {
-	spinlock_t lock;	/* protects bios */
+	spinlock_t lock;	/* protects bios; a leaf, taken in any context */
 	struct bio_list bios;
 	struct work_struct work;
 	struct workqueue_struct *wq;
@@ -58,7 +188,7 @@ unsigned int stor_shim_noio_save(void);
 void stor_shim_noio_restore(unsigned int flags);
 void stor_shim_wait_for_callers(void);
 
-struct file *stor_shim_bdev_open(dev_t dev);
+struct file *stor_shim_bdev_open(dev_t dev, bool read_only);
 bool stor_shim_bdev_read_only(struct block_device *bdev);
 bool stor_shim_bdev_is_zoned(struct block_device *bdev);
 bool stor_shim_bdev_is_dead(struct block_device *bdev);
@@ -80,16 +210,46 @@ void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise);
 bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
 				 void *arg);
 dev_t stor_shim_disk_devt(struct gendisk *disk);
+void stor_shim_disk_resized(struct gendisk *disk);
 
 int stor_shim_punt_init(struct stor_punt *punt);
 void stor_shim_punt_exit(struct stor_punt *punt);
-void stor_shim_submit_lower(struct bio *bio, struct request *rq,
-			    struct stor_punt *punt);
+void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
+			   unsigned int nr, bool timed);
+void stor_shim_batch_end(struct stor_batch *batch);
+void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
+		      struct stor_punt *punt);
+void stor_shim_punt(struct stor_pdu *pdu, struct stor_punt *punt);
 bool stor_shim_bdev_nowait(struct block_device *bdev);
 unsigned int stor_shim_rq_bvecs(struct request *rq, struct bio_vec *table,
 				unsigned int max);
 int stor_shim_bvec_pool_init(struct mempool *pool, unsigned int nr_bvecs);
 void *stor_shim_mempool_alloc_nowait(struct mempool *pool);
+
+int stor_shim_polled_init(struct blk_mq_hw_ctx *hctx, void *driver_data,
+			  unsigned int index);
+void stor_shim_polled_exit(struct blk_mq_hw_ctx *hctx, unsigned int index);
+bool stor_shim_polled_add(struct stor_pdu *pdu, struct request *rq);
+void stor_shim_polled_del(struct stor_pdu *pdu, struct request *rq);
+int stor_shim_poll(struct blk_mq_hw_ctx *hctx, struct block_device *bdev,
+		   struct io_comp_batch *batch);
+bool stor_shim_poll_collect(struct request *rq, bool failed,
+			    void (*complete)(struct io_comp_batch *batch));
+void stor_shim_map_queues(struct blk_mq_tag_set *set);
+bool stor_shim_bdev_can_poll(struct block_device *bdev);
+
+int stor_shim_stat_init(struct stor_stat *stat);
+void stor_shim_stat_exit(struct stor_stat *stat);
+void stor_shim_stat_start(const struct stor_stat *stat, unsigned int op, u64 n);
+void stor_shim_stat_end(const struct stor_stat *stat, unsigned int op,
+			unsigned int bytes, unsigned int total,
+			unsigned int lower);
+void stor_shim_stat_failed(const struct stor_stat *stat, unsigned int op,
+			   unsigned int status, unsigned int total,
+			   unsigned int lower);
+void stor_shim_stat_read(const u64 __percpu *from, unsigned int n, int cpu,
+			 u64 *to);
+int stor_shim_next_cpu(unsigned int cpu);
 
 bool stor_shim_genl_privileged(struct sk_buff *skb);
 const void *stor_shim_genl_attrs(const struct nlmsghdr *nlh, size_t *len);

@@ -12,13 +12,14 @@
 #include <uapi/stor.h>
 
 /* STOR_CMD_VOLUME_NEW - do */
-static const struct nla_policy stor_volume_new_nl_policy[STOR_A_VOLUME_LENGTH + 1] = {
+static const struct nla_policy stor_volume_new_nl_policy[STOR_A_VOLUME_READ_ONLY + 1] = {
 	[STOR_A_VOLUME_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
 	[STOR_A_VOLUME_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
 	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
 	[STOR_A_VOLUME_BACKING] = { .type = NLA_NUL_STRING, .len = 1023, },
 	[STOR_A_VOLUME_OFFSET] = { .type = NLA_U64, },
 	[STOR_A_VOLUME_LENGTH] = { .type = NLA_U64, },
+	[STOR_A_VOLUME_READ_ONLY] = NLA_POLICY_MAX(NLA_U8, 1),
 };
 
 /* STOR_CMD_VOLUME_DEL - do */
@@ -35,6 +36,30 @@ static const struct nla_policy stor_volume_get_nl_policy[STOR_A_VOLUME_INDEX + 1
 	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
 };
 
+/* STOR_CMD_VOLUME_SET - do */
+static const struct nla_policy stor_volume_set_nl_policy[STOR_A_VOLUME_READ_ONLY + 1] = {
+	[STOR_A_VOLUME_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
+	[STOR_A_VOLUME_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
+	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
+	[STOR_A_VOLUME_LENGTH] = { .type = NLA_U64, },
+	[STOR_A_VOLUME_READ_ONLY] = NLA_POLICY_MAX(NLA_U8, 1),
+};
+
+/* STOR_CMD_VOLUME_GATE - do */
+static const struct nla_policy stor_volume_gate_nl_policy[STOR_A_VOLUME_INDEX + 1] = {
+	[STOR_A_VOLUME_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
+	[STOR_A_VOLUME_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
+	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
+};
+
+/* STOR_CMD_STAT_GET - dump */
+static const struct nla_policy stor_stat_get_nl_policy[STOR_A_STAT_PER_CPU + 1] = {
+	[STOR_A_STAT_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
+	[STOR_A_STAT_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
+	[STOR_A_STAT_INDEX] = { .type = NLA_U32, },
+	[STOR_A_STAT_PER_CPU] = { .type = NLA_FLAG, },
+};
+
 /* Ops table for stor */
 static const struct genl_split_ops stor_nl_ops[] = {
 	{
@@ -47,7 +72,7 @@ static const struct genl_split_ops stor_nl_ops[] = {
 		.pre_doit	= stor_nl_admin_pre_doit,
 		.doit		= stor_nl_volume_new_doit,
 		.policy		= stor_volume_new_nl_policy,
-		.maxattr	= STOR_A_VOLUME_LENGTH,
+		.maxattr	= STOR_A_VOLUME_READ_ONLY,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{
@@ -69,6 +94,29 @@ static const struct genl_split_ops stor_nl_ops[] = {
 		.cmd	= STOR_CMD_VOLUME_GET,
 		.dumpit	= stor_nl_volume_get_dumpit,
 		.flags	= GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd		= STOR_CMD_VOLUME_SET,
+		.pre_doit	= stor_nl_admin_pre_doit,
+		.doit		= stor_nl_volume_set_doit,
+		.policy		= stor_volume_set_nl_policy,
+		.maxattr	= STOR_A_VOLUME_READ_ONLY,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= STOR_CMD_VOLUME_GATE,
+		.pre_doit	= stor_nl_admin_pre_doit,
+		.doit		= stor_nl_volume_gate_doit,
+		.policy		= stor_volume_gate_nl_policy,
+		.maxattr	= STOR_A_VOLUME_INDEX,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= STOR_CMD_STAT_GET,
+		.dumpit		= stor_nl_stat_get_dumpit,
+		.policy		= stor_stat_get_nl_policy,
+		.maxattr	= STOR_A_STAT_PER_CPU,
+		.flags		= GENL_CMD_CAP_DUMP,
 	},
 };
 

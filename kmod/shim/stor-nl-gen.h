@@ -20,6 +20,9 @@ int stor_nl_volume_new_doit(struct sk_buff *skb, struct genl_info *info);
 int stor_nl_volume_del_doit(struct sk_buff *skb, struct genl_info *info);
 int stor_nl_volume_get_doit(struct sk_buff *skb, struct genl_info *info);
 int stor_nl_volume_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int stor_nl_volume_set_doit(struct sk_buff *skb, struct genl_info *info);
+int stor_nl_volume_gate_doit(struct sk_buff *skb, struct genl_info *info);
+int stor_nl_stat_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 
 enum {
 	STOR_NLGRP_MONITOR,

@@ -2,11 +2,42 @@
 /*
  * The way of a lower bio down: what depends on the submitting task's own state,
  * which Rust has no words for, and the kernel's iterators.
+ *
+ * Why no task waits for itself:
+ *
+ * - Inside submit_bio(), current->bio_list would put a lower bio off until the
+ *   submitter is done with its own bio. If that is split in more pieces than we
+ *   have tags, the submitter waits for a tag that only a bio put off can give
+ *   back. So the list is hidden, and lower bios go down at once.
+ * - The list that queue_rqs() gets is the plug's own, and a lower request would
+ *   be appended to it, issued as if it were ours, and inside our queue's SRCU
+ *   section. So a plug that is being flushed is hidden, and a batch has a plug
+ *   of its own, which the scheduler flushes if the task sleeps.
+ * - While a plug is flushed nobody can flush it again. If it still holds
+ *   requests of other queues, they may have what the lower device waits for, a
+ *   tag say; then this task must not sleep below, and a worker submits instead.
+ * - If the flush was brought about inside submit_bio(), there may be one more
+ *   request, made already but not in the plug yet. Nothing tells whose it is. So
+ *   lower bios must not wait then: they are tried with REQ_NOWAIT, and those
+ *   that would have to wait are submitted again by the worker.
+ * - The worker has nothing of anybody, one volume has a worker of its own, and
+ *   its workqueue has a rescuer. Volumes over volumes wait for those below
+ *   only, and the lowest waits for a device that knows nothing of stor.
  */
 #include <linux/mempool.h>
 #include <linux/sched.h>
 
 #include "shim.h"
+#include "trace.h"
+
+/* Most requests that the block layer prepares at once for a plug. */
+#define STOR_PLUG_REQUESTS 32
+
+static __always_inline void stor_submit(struct stor_pdu *pdu)
+{
+	trace_stor_lower_submit(pdu->bio.bi_private, &pdu->bio);
+	submit_bio_noacct(&pdu->bio);
+}
 
 static void stor_punt_work(struct work_struct *work)
 {
@@ -15,14 +46,19 @@ static void stor_punt_work(struct work_struct *work)
 	struct blk_plug plug;
 	struct bio *bio;
 
-	spin_lock(&punt->lock);
+	spin_lock_irq(&punt->lock);
 	bios = punt->bios;
 	bio_list_init(&punt->bios);
-	spin_unlock(&punt->lock);
+	spin_unlock_irq(&punt->lock);
 
 	blk_start_plug(&plug);
-	while ((bio = bio_list_pop(&bios)))
-		submit_bio_noacct(bio);
+	while ((bio = bio_list_pop(&bios))) {
+		struct stor_pdu *pdu = container_of(bio, struct stor_pdu, bio);
+
+		if (pdu->stat)
+			pdu->sent = ktime_get_ns();
+		stor_submit(pdu);
+	}
 	blk_finish_plug(&plug);
 }
 
@@ -51,6 +87,27 @@ void stor_shim_punt_exit(struct stor_punt *punt)
 	destroy_workqueue(punt->wq);
 }
 
+/**
+ * stor_shim_punt - leave a bio to the worker
+ * @pdu: that of its request
+ * @punt: the volume's worker
+ *
+ * Context: any.
+ */
+void stor_shim_punt(struct stor_pdu *pdu, struct stor_punt *punt)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&punt->lock, flags);
+	bio_list_add(&punt->bios, &pdu->bio);
+	/*
+	 * The worker, if it runs already, can not take the bio before the lock
+	 * is given up. Until then its request keeps all of this alive.
+	 */
+	queue_work(punt->wq, &punt->work);
+	spin_unlock_irqrestore(&punt->lock, flags);
+}
+
 /*
  * Whether a plug that is being flushed has more in it than requests of @q: they
  * may hold a tag, a reference or a barrier of the lower device, and nobody can
@@ -66,44 +123,28 @@ static bool stor_plug_has_others(struct blk_plug *plug, struct request_queue *q)
 }
 
 /**
- * stor_shim_submit_lower - submit a bio from within queue_rq()
- * @bio: the bio; it holds a tag of ours until it ends
- * @rq: the request that it was made for
- * @punt: the way out where this task must not sleep
+ * stor_shim_batch_begin - prepare this task for submitting below
+ * @batch: what stor_shim_batch_end() needs
+ * @q: our queue, whose requests are about to be submitted
+ * @nr: how many, at least 1
+ * @timed: set @batch->now, unless it is a request that this task has just made
  *
- * It goes down at once, whatever the submitter has begun:
- *
- * - Inside submit_bio(), current->bio_list would put it off until the submitter
- *   is done with its own bio. If that is split in more pieces than we have
- *   tags, the submitter waits for a tag that only a bio put off can give back.
- * - While a plug is flushed, its rq_count is 0 and its list is being issued
- *   inside our queue's SRCU section. A request of the lower queue that joined
- *   the list would be issued there too, and quiescing the lower queue would
- *   not wait for it. So the plug is hidden.
- *
- * Below, the task may sleep. A plug that is not being flushed stays, so that
- * the scheduler flushes it then. One that is being flushed can not be flushed
- * again: if there is anything in it that the lower device could wait for, the
- * bio is submitted by a worker instead. So it is if the flush was brought about
- * by a bio whose request is made already but not in the plug yet: inside
- * submit_bio() there may be one, which nobody but this task can issue.
- *
- * Context: process.
+ * Context: process, from within queue_rq() or queue_rqs().
  */
-void stor_shim_submit_lower(struct bio *bio, struct request *rq,
-			    struct stor_punt *punt)
+void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
+			   unsigned int nr, bool timed)
 {
-	struct bio_list *bio_list = current->bio_list;
 	struct blk_plug *plug = current->plug;
 
+	batch->callers_plug = plug;
+	batch->callers_bios = current->bio_list;
+	batch->mode = STOR_SUBMIT_FREE;
+	batch->plugged = false;
 	if (plug && !plug->rq_count) {
-		if (bio_list || stor_plug_has_others(plug, rq->q)) {
-			spin_lock(&punt->lock);
-			bio_list_add(&punt->bios, bio);
-			spin_unlock(&punt->lock);
-			queue_work(punt->wq, &punt->work);
-			return;
-		}
+		if (stor_plug_has_others(plug, q))
+			batch->mode = STOR_SUBMIT_WORKER;
+		else if (batch->callers_bios)
+			batch->mode = STOR_SUBMIT_TRY;
 		/*
 		 * The scheduler drops the time stamp of a task with this flag,
 		 * and looks for it in the plug: a task without a plug must not
@@ -115,9 +156,80 @@ void stor_shim_submit_lower(struct bio *bio, struct request *rq,
 		current->plug = NULL;
 	}
 	current->bio_list = NULL;
-	submit_bio_noacct(bio);
-	current->plug = plug;
-	current->bio_list = bio_list;
+	/* Even a single one that is tried: see stor_shim_batch_end(). */
+	if ((nr > 1 || batch->mode == STOR_SUBMIT_TRY) && !current->plug &&
+	    batch->mode != STOR_SUBMIT_WORKER) {
+		blk_start_plug(&batch->plug);
+		batch->plug.nr_ios = min(nr, STOR_PLUG_REQUESTS);
+		batch->plugged = true;
+	}
+	batch->now = 0;
+	/* Inside submit_bio() and without a plug it is the one just made. */
+	if (!timed || (!plug && batch->callers_bios))
+		return;
+	batch->now = ktime_get_ns();
+	if (batch->plugged) {
+		/* The lower queue stamps its requests with the same time. */
+		batch->plug.cur_ktime = batch->now;
+		barrier();
+		current->flags |= PF_BLOCK_TS;
+	}
+}
+
+/**
+ * stor_shim_batch_end - issue what was submitted, and give the task back
+ * @batch: what stor_shim_batch_begin() has prepared
+ *
+ * The list is back before the plug is flushed: if the lower device is a volume
+ * too, it shall see a flush inside submit_bio(), and only try as well.
+ */
+void stor_shim_batch_end(struct stor_batch *batch)
+{
+	current->bio_list = batch->callers_bios;
+	if (batch->plugged)
+		blk_finish_plug(&batch->plug);
+	current->plug = batch->callers_plug;
+}
+
+/*
+ * Whether a bio with REQ_NOWAIT is sure not to sleep below, and to end with
+ * BLK_STS_AGAIN as a whole. Of bio-based devices, RAID takes a member that
+ * answers so for broken. Writeback throttling, which is on by default, puts
+ * others than direct writes to sleep all the same.
+ */
+static bool stor_may_try(struct bio *bio)
+{
+	struct request_queue *q = bdev_get_queue(bio->bi_bdev);
+	const blk_opf_t direct = REQ_SYNC | REQ_IDLE;
+
+	if (!queue_is_mq(q) || !bdev_nowait(bio->bi_bdev))
+		return false;
+	return !q->rq_qos || !op_is_write(bio->bi_opf) ||
+	       (bio_op(bio) == REQ_OP_WRITE && (bio->bi_opf & direct) == direct);
+}
+
+/**
+ * stor_shim_submit - submit the lower bio of a request
+ * @pdu: that of the request
+ * @batch: the batch that it is in
+ * @punt: the volume's worker
+ *
+ * Context: process.
+ */
+void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
+		      struct stor_punt *punt)
+{
+	struct bio *bio = &pdu->bio;
+
+	if (likely(batch->mode == STOR_SUBMIT_FREE || bio->bi_opf & REQ_NOWAIT)) {
+		stor_submit(pdu);
+	} else if (batch->mode == STOR_SUBMIT_TRY && stor_may_try(bio)) {
+		bio->bi_opf |= REQ_NOWAIT;
+		pdu->tried = true;
+		stor_submit(pdu);
+	} else {
+		stor_shim_punt(pdu, punt);
+	}
 }
 
 bool stor_shim_bdev_nowait(struct block_device *bdev)

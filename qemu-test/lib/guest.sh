@@ -9,6 +9,9 @@ port=/dev/virtio-ports/stor
 . "$job/settings"
 token=${TOKEN:?}
 
+# From here on it is no matter of booting any more.
+echo "<5>stor-lab: begin $token" >/dev/kmsg
+
 # Ends the run: host, command or module trouble alike come by here.
 finish() { # finish EXIT-CODE
 	printf '%s\n' "$1 $(cat /proc/sys/kernel/tainted)" >"$port.rc"

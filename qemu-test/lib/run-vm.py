@@ -27,12 +27,18 @@ import termios
 import threading
 import time
 import tty
+import typing
 
 import klog
 
 EXIT_LOG = 70  # the kernel log has what it must not have
 EXIT_HUNG = 124  # as timeout(1)
 EXIT_LAB = 125  # the VM did not get as far as the command, or died
+
+# An emulated CPU may miss an instruction that another one is just changing, which kernels
+# do a lot while they boot. Such a VM is booted again, this often in all.
+BOOTS = 3
+SILENCE = 90  # seconds without a word on the console, before the guest's own script runs
 
 JOB = pathlib.Path("/.lab/job")
 # Emulating wide vectors costs more than they save; libc does without.
@@ -59,15 +65,23 @@ def size(text: str) -> int:
     return int(match[1]) * UNITS[match[2]]
 
 
-def drive(text: str) -> tuple[int, int]:
-    """Size and log2 of the block size, of something like 1G,lbads=12."""
-    match = re.fullmatch(r"([^,]*)(?:,lbads=(9|12))?", text)
+class Drive(typing.NamedTuple):
+    """An NVMe drive to be emulated."""
+
+    nbytes: int
+    lbads: int = 9  # log2 of the block size
+    null: bool = False  # keeps nothing
+
+
+def drive(text: str) -> Drive:
+    """A drive, of something like 1G,lbads=12 or 1G,null."""
+    match = re.fullmatch(r"([^,]*)(?:,lbads=(9|12))?(,null)?", text)
     if not match:
-        raise argparse.ArgumentTypeError(f"'{text}' is not SIZE[,lbads=9|12]")
+        raise argparse.ArgumentTypeError(f"'{text}' is not SIZE[,lbads=9|12][,null]")
     nbytes = size(match[1])
     if nbytes % (1 << 20):
         raise argparse.ArgumentTypeError(f"{match[1]} is not a multiple of 1M")
-    return nbytes, int(match[2] or 9)
+    return Drive(nbytes, int(match[2] or 9), bool(match[3]))
 
 
 def positive(text: str) -> int:
@@ -88,6 +102,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cpus", type=positive)
     parser.add_argument("--memory", type=size, default=size("2G"))
     parser.add_argument("--icount", action="store_true")
+    parser.add_argument("--kopt", action="append", default=[])
+    parser.add_argument("--plugin", default="")
     parser.add_argument("--timeout", type=positive, default=600)
     parser.add_argument("--tty", action="store_true")
     parser.add_argument("command", nargs="*")
@@ -97,6 +113,10 @@ def options() -> argparse.Namespace:
         parser.error("--icount counts the instructions of one CPU; leave --cpus out or say 1")
     if args.memory < 256 << 20:
         parser.error("--memory: the guest needs 256M at least")
+    if args.plugin and not (args.icount or args.accel == "tcg"):
+        parser.error("--plugin: QEMU has plugins for emulated CPUs only; say --icount")
+    if args.plugin and not pathlib.Path(args.plugin.split(",")[0]).is_file():
+        parser.error(f"--plugin: no file {args.plugin.split(',')[0]} here")
     args.cpus = args.cpus or (1 if args.icount else 2)
     return args
 
@@ -121,16 +141,23 @@ def qemu_options(args: argparse.Namespace, ports: dict[str, int], drives: list[i
         opts += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", cpu]
     elif args.accel == "tcg":
         opts += ["-accel", "tcg,thread=multi", "-cpu", cpu]
+    if os.environ.get("STOR_PASS_PLUGIN"):
+        opts += ["-plugin", os.environ["STOR_PASS_PLUGIN"]]
     opts += ["-device", "virtio-serial-pci,id=stor-ports"]
     for name, fd in ports.items():
         opts += ["-chardev", f"file,id=stor-{name},path=/proc/self/fd/{fd}"]
         opts += ["-device", f"virtserialport,bus=stor-ports.0,name=stor.{name},chardev=stor-{name}"]
-    for n, (fd, (_, lbads)) in enumerate(zip(drives, args.nvme)):
+    if args.plugin:
+        opts += ["-plugin", args.plugin]
+    for n, (fd, wanted) in enumerate(zip(drives, args.nvme)):
         # What is written need not survive the host, so QEMU need not wait for its disk.
+        where = f"file=/proc/self/fd/{fd},format=raw,discard=unmap,detect-zeroes=off"
+        if wanted.null:
+            where = f"driver=null-co,size={wanted.nbytes},read-zeroes=on"
+        lbads = wanted.lbads
         opts += [
             "-drive",
-            f"file=/proc/self/fd/{fd},id=drive{n},if=none,format=raw,"
-            "cache=unsafe,discard=unmap,detect-zeroes=off",
+            f"{where},id=drive{n},if=none,cache=unsafe",
             "-device",
             f"nvme,id=nvme{n},serial=stor-nvme{n}",
             "-device",
@@ -153,6 +180,7 @@ def virtme_command(args: argparse.Namespace, qemu_opts: list[str]) -> list[str]:
         # A busy host makes an emulated CPU look stuck.
         kopts += ["rcupdate.rcu_cpu_stall_timeout=120", "watchdog_thresh=60"]
         kopts += [f"GLIBC_TUNABLES={TUNABLES}"]
+    kopts += args.kopt
     command = ["virtme-run", "--kimg", f"/usr/lib/modules/{args.release}/vmlinuz"]
     command += ["--mods", "none", "--rw", "--memory", f"{args.memory >> 20}M"]
     command += ["--disable-microvm", "--show-boot-console"]
@@ -181,7 +209,7 @@ def adapt_root() -> None:
 
 def write_job(args: argparse.Namespace, token: str) -> None:
     """What guest.sh reads, and guest.sh itself: who edits it now edits the next run's."""
-    JOB.mkdir()
+    JOB.mkdir(exist_ok=True)
     shutil.copy(pathlib.Path(__file__).with_name("guest.sh"), JOB)
     terminal = ""
     if args.tty:
@@ -263,7 +291,7 @@ class Vm:
         adapt_root()
         write_job(args, self.token)
         pipes = {name: os.pipe() for name in ("out", "err", "rc", "console")}
-        drives = [make_drive(nbytes) for nbytes, _ in args.nvme]
+        drives = [make_drive(drive.nbytes) for drive in args.nvme]
         ports = {name: pipes[name][1] for name in ("out", "err", "rc")}
         command = virtme_command(args, qemu_options(args, ports, drives))
         self.streams = {
@@ -272,7 +300,8 @@ class Vm:
         }
         self.rc = b""
         self.console = b""
-        self.log = args.log.open("wb", buffering=0)
+        self.heard = time.monotonic()  # when the console last said something
+        self.log = args.log.open("ab", buffering=0)
         self.log.write(f"# {shlex.join(command)}\n".encode())
         self.process = subprocess.Popen(
             command,
@@ -300,9 +329,14 @@ class Vm:
             and f"stor-lab: end {self.token}".encode() in self.console[-8192:]
         )
 
+    def begun(self) -> bool:
+        """Whether the kernel has booted: the guest's own script runs."""
+        return f"stor-lab: begin {self.token}".encode() in self.console
+
     def _take(self, name: str, data: bytes) -> None:
         if name == "console":
             self.console += data
+            self.heard = time.monotonic()
             self.log.write(data)
         elif name == "rc":
             self.rc += data
@@ -326,14 +360,20 @@ class Vm:
         return came
 
     def run(self, deadline: float) -> str:
-        """Run to the end; says how it ended: complete, died or hung."""
+        """Run to the end; says how it ended: complete, died, hung, or stillborn."""
+        begun = False
         while not self.complete():
+            begun = begun or self.begun()
             if time.monotonic() > deadline:
                 return "hung"
+            if not begun and time.monotonic() > self.heard + SILENCE:
+                return "stillborn"
             if self.process.poll() is not None:
                 while self._poll(0.1):
                     pass
-                return "complete" if self.complete() else "died"
+                if self.complete():
+                    return "complete"
+                return "died" if self.begun() else "stillborn"
             self._poll(0.2)
         return "complete"
 
@@ -364,6 +404,8 @@ def verdict(vm: Vm, how: str) -> int:
         code = EXIT_HUNG
     elif how == "died":
         note("error: the VM ended before the command did")
+    elif how == "stillborn":
+        note("error: the VM's kernel did not boot")
     if how != "complete":
         note("       The last lines of its console:")
         for line in text.splitlines()[-25:]:
@@ -388,9 +430,14 @@ def main() -> int:
         saved = termios.tcgetattr(0)
         tty.setraw(0)
     try:
-        vm = Vm(args)
-        how = vm.run(time.monotonic() + args.timeout)
-        vm.end()
+        deadline = time.monotonic() + args.timeout
+        for boot in range(1, BOOTS + 1):
+            vm = Vm(args)
+            how = vm.run(deadline)
+            vm.end()
+            if how != "stillborn" or args.accel == "kvm" or boot == BOOTS:
+                break
+            note("==> the emulated VM got stuck while it booted; once more")
     finally:
         if saved:
             termios.tcsetattr(0, termios.TCSAFLUSH, saved)

@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import glob
 import mmap
@@ -28,11 +29,17 @@ NAMES = {number: name.removeprefix("STOR_A_VOLUME_").lower().replace("_", "-")
          if name.startswith("STOR_A_VOLUME_") and not name.endswith("_MAX")}
 KINDS = {name: number for number, name in NAMES.items()}
 STRINGS = {"name", "backing", "disk", "backing-disk"}
-U64 = {"offset", "length"}
+U64 = {"offset", "length", "gate-count", "gate-last", "gate-longest"}
+U8 = {"read-only"}
 
 BLKRRPART, BLKFLSBUF, BLKPG = 0x125F, 0x1261, 0x1269
 MIB = 1 << 20
 LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def number_format(name):
+    """How an attribute that is a number is packed."""
+    return "=Q" if name in U64 else "=B" if name in U8 else "=I"
 
 
 def encode(values):
@@ -45,7 +52,7 @@ def encode(values):
         elif isinstance(value, str):
             value = value.encode() + b"\0"
         elif isinstance(value, int):
-            value = struct.pack("=Q" if name in U64 else "=I", value)
+            value = struct.pack(number_format(name), value)
         out += netlink.attr(KINDS[name], value)
     return out
 
@@ -60,7 +67,7 @@ def decode(message):
         elif name == "uuid":
             value = uuids.UUID(bytes=payload)
         else:
-            value = struct.unpack("=Q" if name in U64 else "=I", payload)[0]
+            value = struct.unpack(number_format(name), payload)[0]
         volume[name] = STATES[value] if name == "state" else value
     return volume
 
@@ -94,6 +101,20 @@ class Stor:
         (reply,) = self.call("VOLUME_GET", encode(selector))
         return decode(reply)
 
+    def set(self, selector, **values):
+        """Change a volume; selector is a name, or a dict."""
+        if isinstance(selector, str):
+            selector = {"name": selector}
+        (reply,) = self.call("VOLUME_SET", encode({**selector, **values}))
+        tap.equal(reply.command, C["STOR_CMD_VOLUME_SET"], "command")
+        return decode(reply)
+
+    def gate(self, **selector):
+        """Close the gate of a volume, and open it again."""
+        (reply,) = self.call("VOLUME_GATE", encode(selector))
+        tap.equal(reply.command, C["STOR_CMD_VOLUME_GATE"], "command")
+        return decode(reply)
+
     def raw_delete(self, **selector):
         """Delete a volume now."""
         tap.equal(self.call("VOLUME_DEL", encode(selector)), [], "reply")
@@ -108,6 +129,11 @@ class Stor:
         messages, interrupted = self.sock.dump(
             self.family, C["STOR_CMD_VOLUME_GET"])
         tap.check(not interrupted, "the dump was interrupted")
+        return [decode(message) for message in messages]
+
+    def dump_now(self):
+        """The same of a list that changes: what the first part has."""
+        messages, _ = self.sock.dump(self.family, C["STOR_CMD_VOLUME_GET"])
         return [decode(message) for message in messages]
 
     def monitor(self):
@@ -365,8 +391,12 @@ def add_partition(disk, number, start, length):
 
 
 def delete_partition(disk, number):
-    """The opposite."""
-    _blkpg(disk, 2, number)
+    """The opposite; udev may have had the disk read anew, and it is gone."""
+    try:
+        _blkpg(disk, 2, number)
+    except OSError as why:
+        if why.errno != errno.ENXIO:
+            raise
 
 
 def pattern(seed, length):

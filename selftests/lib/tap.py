@@ -115,8 +115,12 @@ def main(setup=None, cleanup=None):
 
     setup gives what each test is called with; a Skip from it skips the whole
     program. cleanup, called with the same after each test, gives what the
-    test has left behind.
+    test has left behind. STOR_TEST_ONLY, a regular expression, chooses among
+    the tests by the names of their functions.
     """
+    only = re.compile(os.environ.get("STOR_TEST_ONLY", ""))
+    _tests[:] = [function for function in _tests
+                 if only.search(function.__name__)]
     sys.stdout.reconfigure(line_buffering=True)
     print("TAP version 13")
     if os.geteuid() != 0:

@@ -106,12 +106,20 @@ fn main() -> Result<(), Box<dyn Error>> {
             "STOR_A_VOLUME_",
         ),
         ("the attributes of the module", "INFO_ATTRS", "STOR_A_INFO_"),
+        ("the attributes of statistics", "STAT_ATTRS", "STOR_A_STAT_"),
         ("the features, by mask", "FEATURES", "STOR_FEATURE_"),
         (
             "the states of a volume",
             "VOLUME_STATES",
             "STOR_VOLUME_STATE_",
         ),
+        ("what I/Os do", "STAT_OPS", "STOR_STAT_OP_"),
+        (
+            "the parts of an I/O's way",
+            "STAT_STAGES",
+            "STOR_STAT_STAGE_",
+        ),
+        ("how I/Os fail", "STAT_STATUSES", "STOR_STAT_STATUS_"),
         ("the commands and notifications", "COMMANDS", "STOR_CMD_"),
     ] {
         text.push('\n');

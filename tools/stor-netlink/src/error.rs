@@ -9,7 +9,6 @@ use nix::errno::Errno;
 
 use crate::errno::errno_name;
 use crate::text::Text;
-use crate::uapi;
 use crate::wire::{Ack, Malformed, Policy, Request, TooLong};
 
 /// Why a request got no reply.
@@ -108,7 +107,7 @@ impl Refusal {
         let attribute = offset
             .and_then(|offset| request.attr_at(offset))
             .or(ack.missing)
-            .and_then(|kind| uapi::name_of(uapi::VOLUME_ATTRS, u64::from(kind)));
+            .and_then(|kind| request.name_of(kind));
         Self {
             errno: ack.errno,
             message: ack.message,

@@ -11,15 +11,19 @@
 pub mod client;
 mod errno;
 mod error;
+mod histogram;
+mod stat;
 mod text;
 mod types;
 pub mod uapi;
 mod uuid;
 pub mod wire;
 
-pub use client::{Client, Monitor, Notice, VolumeList};
+pub use client::{Client, Monitor, Notice, StatList, VolumeList};
 pub use errno::errno_name;
 pub use error::{Error, Refusal};
+pub use histogram::Histogram;
+pub use stat::{Counters, Latencies, Stat, StatAssembly, StatKey, StatOp, StatStage, StatStatus};
 pub use text::Text;
-pub use types::{Event, EventKind, Info, NewVolume, Selector, Volume, VolumeState};
+pub use types::{Change, Event, EventKind, Info, NewVolume, Selector, Volume, VolumeState};
 pub use uuid::{ParseUuidError, Uuid};

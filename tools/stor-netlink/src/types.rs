@@ -43,6 +43,14 @@ pub struct Volume {
     pub logical_block_size: Option<u32>,
     /// Smallest unit that is written without a read, in bytes.
     pub physical_block_size: Option<u32>,
+    /// Whether the disk refuses writes.
+    pub read_only: Option<bool>,
+    /// How often the gate was closed and opened again.
+    pub gate_count: Option<u64>,
+    /// How long the gate was closed the last time, in nanoseconds.
+    pub gate_last: Option<u64>,
+    /// The longest time that the gate was closed, in nanoseconds.
+    pub gate_longest: Option<u64>,
 }
 
 /// State of a volume. Displays as the specification's name, or `state-N` for one it lacks.
@@ -98,6 +106,17 @@ pub struct NewVolume {
     pub index: Option<u32>,
     /// UUID.
     pub uuid: Option<Uuid>,
+    /// Whether the disk shall refuse writes.
+    pub read_only: Option<bool>,
+}
+
+/// What shall change of a volume. What is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Size in bytes.
+    pub length: Option<u64>,
+    /// Whether the disk refuses writes.
+    pub read_only: Option<bool>,
 }
 
 /// Names one volume. Displays as in `vm1`, `with index 3`.
@@ -155,6 +174,7 @@ mod tests {
         assert_eq!(VolumeState(77).to_string(), "state-77");
         assert_eq!(EventKind(5).to_string(), "volume-add");
         assert_eq!(EventKind(7).to_string(), "volume-fail");
+        assert_eq!(EventKind(10).to_string(), "volume-set");
         assert_eq!(EventKind(200).to_string(), "event-200");
         let info = Info {
             features: Some(1 | (1 << 5) | (1 << 63)),

@@ -41,6 +41,12 @@ mod tests {
         assert_eq!(name_of(VOLUME_ATTRS, 0), None);
         assert_eq!(VOLUME_ATTRS.len(), STOR_A_VOLUME_MAX as usize);
         assert_eq!(INFO_ATTRS.len(), STOR_A_INFO_MAX as usize);
+        assert_eq!(STAT_ATTRS.len(), STOR_A_STAT_MAX as usize);
+        let statuses = STAT_STATUSES.iter().map(|(_, name)| *name);
+        assert_eq!(statuses.clone().count(), 13);
+        assert!(statuses.into_iter().any(|name| name == "resv-conflict"));
+        assert_eq!(STAT_OPS.len(), 4);
+        assert_eq!(STAT_STAGES.len(), 2);
         assert_eq!(COMMANDS.len(), STOR_CMD_MAX as usize);
     }
 }

@@ -10,7 +10,7 @@ use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use stor_netlink::uapi::*;
 use stor_netlink::wire::{self, sys, Ack, Exchange, Header, Progress, Request};
-use stor_netlink::{NewVolume, Refusal, Selector};
+use stor_netlink::{NewVolume, Refusal, Selector, StatAssembly};
 
 const FAMILY: u16 = 0x23;
 const HEADER: Header = Header {
@@ -26,6 +26,7 @@ fn request() -> Request {
         length: None,
         index: None,
         uuid: None,
+        read_only: None,
     };
     wire::volume_new(HEADER, &volume).unwrap()
 }
@@ -107,6 +108,21 @@ fn an_attribute_that_is_missing() {
     assert_eq!(
         refusal(&request, 22, Form::Capped, &[missing]),
         "backing: missing from the request (EINVAL)"
+    );
+}
+
+/// The attributes of statistics have numbers of their own.
+#[test]
+fn an_attribute_of_statistics_is_named() {
+    let request = wire::stat_dump(HEADER, Some(&Selector::Name("vm1".into())), true).unwrap();
+    let at = offset(&request, STOR_A_STAT_PER_CPU);
+    let nlas = [
+        nla(sys::NLMSGERR_ATTR_MSG, b"no\0"),
+        nla(sys::NLMSGERR_ATTR_OFFS, &at.to_ne_bytes()),
+    ];
+    assert_eq!(
+        refusal(&request, 22, Form::Done, &nlas),
+        "per-cpu: no (EINVAL)"
     );
 }
 
@@ -192,7 +208,11 @@ fn digest(bytes: &[u8]) {
     if let Ok(Progress::Ended(ack)) = exchange.feed(bytes) {
         let _ = Refusal::new(ack, &request()).to_string();
     }
+    let mut assembly = StatAssembly::default();
     for reply in &exchange.replies {
+        if let Ok(record) = wire::decode_stat(reply.attrs()) {
+            let _ = assembly.add(record);
+        }
         let _ = wire::decode_volume(reply.attrs());
         let _ = wire::decode_info(reply.attrs());
     }

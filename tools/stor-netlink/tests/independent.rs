@@ -10,7 +10,7 @@ use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use stor_netlink::uapi::*;
 use stor_netlink::wire::{self, Exchange, Header, Progress};
-use stor_netlink::{NewVolume, Selector, Uuid, Volume};
+use stor_netlink::{Change, NewVolume, Selector, Uuid, Volume};
 
 const FAMILY: u16 = 0x23;
 const HEADER: Header = Header {
@@ -53,6 +53,7 @@ fn what_does_not_fit_is_refused() {
         length: None,
         index: None,
         uuid: None,
+        read_only: None,
     };
     let error = wire::volume_new(HEADER, &volume).unwrap_err();
     assert_eq!(error.attribute, "backing");
@@ -80,15 +81,19 @@ fn new_volume() -> impl Strategy<Value = NewVolume> {
         any::<Option<u64>>(),
         any::<Option<u32>>(),
         any::<Option<[u8; 16]>>(),
+        any::<Option<bool>>(),
     )
-        .prop_map(|(name, backing, offset, length, index, uuid)| NewVolume {
-            name,
-            backing,
-            offset,
-            length,
-            index,
-            uuid: uuid.map(Uuid::from_bytes),
-        })
+        .prop_map(
+            |(name, backing, offset, length, index, uuid, read_only)| NewVolume {
+                name,
+                backing,
+                offset,
+                length,
+                index,
+                uuid: uuid.map(Uuid::from_bytes),
+                read_only,
+            },
+        )
 }
 
 /// What a module would reply: every attribute, and one from the future.
@@ -113,6 +118,20 @@ fn reply(volume: &NewVolume, more: u32) -> Vec<netlink_packet_core::DefaultNla> 
             STOR_A_VOLUME_PHYSICAL_BLOCK_SIZE,
         ]
         .map(number),
+    );
+    let long = |kind| nla(kind, &(u64::from(more) << 7).to_ne_bytes());
+    nlas.extend(
+        [
+            STOR_A_VOLUME_GATE_COUNT,
+            STOR_A_VOLUME_GATE_LAST,
+            STOR_A_VOLUME_GATE_LONGEST,
+        ]
+        .map(long),
+    );
+    nlas.extend(
+        volume
+            .read_only
+            .map(|v| nla(STOR_A_VOLUME_READ_ONLY, &[u8::from(v)])),
     );
     nlas.extend(volume.uuid.map(|v| nla(STOR_A_VOLUME_UUID, v.as_bytes())));
     nlas.extend(
@@ -147,6 +166,10 @@ fn assert_reply(volume: &Volume, expected: &NewVolume, more: u32) {
     assert_eq!(volume.offset, expected.offset);
     assert_eq!(volume.length, expected.length);
     assert_eq!(volume.state.map(|state| state.0), Some(more));
+    assert_eq!(volume.read_only, expected.read_only);
+    for number in [volume.gate_count, volume.gate_last, volume.gate_longest] {
+        assert_eq!(number, Some(u64::from(more) << 7));
+    }
     for number in [
         volume.dev_major,
         volume.dev_minor,
@@ -175,6 +198,7 @@ proptest! {
             (STOR_A_VOLUME_LENGTH, volume.length.map(|v| v.to_ne_bytes().to_vec())),
             (STOR_A_VOLUME_INDEX, volume.index.map(|v| v.to_ne_bytes().to_vec())),
             (STOR_A_VOLUME_UUID, volume.uuid.map(|v| v.as_bytes().to_vec())),
+            (STOR_A_VOLUME_READ_ONLY, volume.read_only.map(|v| vec![u8::from(v)])),
         ] {
             assert_eq!(value(&nlas, kind), expected);
         }
@@ -192,11 +216,45 @@ proptest! {
         ] {
             let get = wire::volume_get(HEADER, &selector).unwrap();
             let del = wire::volume_del(HEADER, &selector).unwrap();
-            for (request, cmd) in [(get, STOR_CMD_VOLUME_GET), (del, STOR_CMD_VOLUME_DEL)] {
+            let gate = wire::volume_gate(HEADER, &selector).unwrap();
+            for (request, cmd) in [
+                (get, STOR_CMD_VOLUME_GET),
+                (del, STOR_CMD_VOLUME_DEL),
+                (gate, STOR_CMD_VOLUME_GATE),
+            ] {
                 let (_, genl, nlas) = read(request.as_bytes());
                 assert_eq!(u32::from(genl.cmd), cmd);
                 assert_eq!(nlas, [expected.clone()]);
             }
+        }
+    }
+
+    #[test]
+    fn the_other_reads_changes(index: u32, length: Option<u64>, read_only: Option<bool>) {
+        let change = Change { length, read_only };
+        let request = wire::volume_set(HEADER, &Selector::Index(index), &change).unwrap();
+        let (_, genl, nlas) = read(request.as_bytes());
+        assert_eq!(u32::from(genl.cmd), STOR_CMD_VOLUME_SET);
+        let mut expected = vec![nla(STOR_A_VOLUME_INDEX, &index.to_ne_bytes())];
+        expected.extend(length.map(|v| nla(STOR_A_VOLUME_LENGTH, &v.to_ne_bytes())));
+        expected.extend(read_only.map(|v| nla(STOR_A_VOLUME_READ_ONLY, &[u8::from(v)])));
+        assert_eq!(nlas, expected);
+    }
+
+    #[test]
+    fn the_other_reads_what_statistics_are_asked_for(index: u32, uuid: [u8; 16], per_cpu: bool) {
+        for (selector, expected) in [
+            (None, None),
+            (Some(Selector::Index(index)), Some(nla(STOR_A_STAT_INDEX, &index.to_ne_bytes()))),
+            (Some(Selector::Uuid(Uuid::from_bytes(uuid))), Some(nla(STOR_A_STAT_UUID, &uuid))),
+            (Some(Selector::Name("vm1".into())), Some(nla(STOR_A_STAT_NAME, b"vm1\0"))),
+        ] {
+            let request = wire::stat_dump(HEADER, selector.as_ref(), per_cpu).unwrap();
+            let (header, genl, nlas) = read(request.as_bytes());
+            assert_eq!(header.flags, NLM_F_REQUEST | NLM_F_DUMP);
+            assert_eq!(u32::from(genl.cmd), STOR_CMD_STAT_GET);
+            let flag = per_cpu.then(|| nla(STOR_A_STAT_PER_CPU, &[]));
+            assert_eq!(nlas, expected.into_iter().chain(flag).collect::<Vec<_>>());
         }
     }
 

@@ -153,8 +153,12 @@ mod tests {
                 "storadm-volume.8",
                 "storadm-volume-create.8",
                 "storadm-volume-delete.8",
+                "storadm-volume-set.8",
+                "storadm-volume-gate.8",
                 "storadm-volume-list.8",
                 "storadm-volume-show.8",
+                "storadm-stat.8",
+                "storadm-top.8",
                 "storadm-monitor.8",
                 "storadm-info.8",
             ]

@@ -4,6 +4,8 @@
 
 mod info;
 mod monitor;
+mod stat;
+mod top;
 mod volume;
 
 use stor_netlink::Client;
@@ -18,8 +20,12 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Volume(VolumeCommand::Create(args)) => volume::create(style, args),
         Command::Volume(VolumeCommand::Delete(args)) => volume::delete(style, args),
+        Command::Volume(VolumeCommand::Set(args)) => volume::set(style, args),
+        Command::Volume(VolumeCommand::Gate(args)) => volume::gate(style, args),
         Command::Volume(VolumeCommand::List(args)) => volume::list(style, *args),
         Command::Volume(VolumeCommand::Show(args)) => volume::show(style, args),
+        Command::Stat(args) => stat::stat(style, args),
+        Command::Top(args) => top::top(style, *args),
         Command::Monitor(args) => monitor::monitor(style, *args),
         Command::Info => info::info(style),
     }

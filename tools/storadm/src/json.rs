@@ -4,12 +4,16 @@
 //!
 //! Within a version of the schema, keys are only ever added.
 
+mod stat;
+
 use std::borrow::Cow;
 
 use serde::Serialize;
 use stor_netlink::{Info, Selector, Text, Volume};
 
 use crate::failure::Failure;
+
+pub use stat::{JsonStat, StatBody};
 
 /// Version of the schema.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -42,7 +46,7 @@ impl<T: Serialize> Document<T> {
     }
 }
 
-/// `volume create` and `volume show`.
+/// `volume create`, `volume show`, `volume set` and `volume gate`.
 #[derive(Debug, Serialize)]
 pub struct OneVolume<'a> {
     /// The volume.
@@ -169,6 +173,7 @@ pub struct JsonVolume<'a> {
     dev_major: Option<u32>,
     dev_minor: Option<u32>,
     state: Option<String>,
+    read_only: Option<bool>,
     length: Option<u64>,
     logical_block_size: Option<u32>,
     physical_block_size: Option<u32>,
@@ -177,6 +182,9 @@ pub struct JsonVolume<'a> {
     backing_disk: Option<Cow<'a, str>>,
     backing_major: Option<u32>,
     backing_minor: Option<u32>,
+    gate_count: Option<u64>,
+    gate_last_ns: Option<u64>,
+    gate_longest_ns: Option<u64>,
 }
 
 impl<'a> From<&'a Volume> for JsonVolume<'a> {
@@ -193,6 +201,7 @@ impl<'a> From<&'a Volume> for JsonVolume<'a> {
             dev_major: volume.dev_major,
             dev_minor: volume.dev_minor,
             state: volume.state.map(|state| state.to_string()),
+            read_only: volume.read_only,
             length: volume.length,
             logical_block_size: volume.logical_block_size,
             physical_block_size: volume.physical_block_size,
@@ -201,6 +210,9 @@ impl<'a> From<&'a Volume> for JsonVolume<'a> {
             backing_disk: volume.backing_disk.as_ref().map(Text::lossy),
             backing_major: volume.backing_major,
             backing_minor: volume.backing_minor,
+            gate_count: volume.gate_count,
+            gate_last_ns: volume.gate_last,
+            gate_longest_ns: volume.gate_longest,
         }
     }
 }

@@ -7,12 +7,16 @@
 
 pub mod cli;
 mod commands;
+pub mod duration;
 pub mod failure;
 pub mod json;
 pub mod output;
 mod run;
 pub mod size;
+pub mod stat;
 pub mod table;
 pub mod time;
+pub mod top;
+mod wait;
 
 pub use run::run;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use stor_netlink::uapi::STOR_VOLUME_STATE_LIVE;
 use stor_netlink::{Info, Text, Volume, VolumeState};
 
+use crate::duration::human_duration;
 use crate::failure::Failure;
 use crate::json::{Document, JsonError, JsonWarning};
 use crate::size::human_size;
@@ -98,6 +99,37 @@ fn size(size: Option<u64>, human: bool) -> String {
     }
 }
 
+/// As the option of `volume set` has it.
+fn on_off(value: Option<bool>) -> String {
+    number(value.map(|on| if on { "on" } else { "off" }))
+}
+
+fn duration(nanos: Option<u64>) -> String {
+    number(nanos.map(human_duration))
+}
+
+/// How long the gate of a volume was closed the last time.
+pub fn gate_last(style: Style, volume: &Volume) -> String {
+    match style {
+        Style::Terminal => duration(volume.gate_last),
+        _ => number(volume.gate_last),
+    }
+}
+
+/// How often and for how long the gate of a volume was closed, for people.
+pub fn gate(volume: &Volume) -> String {
+    match volume.gate_count {
+        None => UNKNOWN.to_owned(),
+        Some(0) => "never closed".to_owned(),
+        Some(1) => format!("closed once, for {}", duration(volume.gate_last)),
+        Some(count) => format!(
+            "closed {count} times, last for {}, longest {}",
+            duration(volume.gate_last),
+            duration(volume.gate_longest)
+        ),
+    }
+}
+
 /// Name of a volume.
 pub fn name(volume: &Volume) -> String {
     text(&volume.name)
@@ -118,8 +150,12 @@ pub fn summary(volume: &Volume) -> String {
         Some(state) if state != LIVE => format!(", {state}"),
         _ => String::new(),
     };
+    let read_only = match volume.read_only {
+        Some(true) => ", read-only",
+        _ => "",
+    };
     format!(
-        "{}: {}, {} on {}{state}",
+        "{}: {}, {} on {}{read_only}{state}",
         name(volume),
         disk_path(volume),
         size(volume.length, true),
@@ -130,6 +166,28 @@ pub fn summary(volume: &Volume) -> String {
 /// All volumes, one on each line.
 pub fn volumes(style: Style, bytes: bool, volumes: &[Volume]) -> String {
     let human = style == Style::Terminal && !bytes;
+    if style != Style::Terminal {
+        // What was added later is at the end: scripts count fields.
+        let rows: Vec<_> = volumes
+            .iter()
+            .map(|volume| {
+                [
+                    name(volume),
+                    disk_path(volume),
+                    number(volume.length),
+                    number(volume.state),
+                    number(volume.offset),
+                    number(volume.uuid),
+                    text(&volume.backing),
+                    on_off(volume.read_only),
+                    number(volume.gate_count),
+                    number(volume.gate_last),
+                    number(volume.gate_longest),
+                ]
+            })
+            .collect();
+        return tabbed(&rows);
+    }
     let rows: Vec<_> = volumes
         .iter()
         .map(|volume| {
@@ -138,22 +196,25 @@ pub fn volumes(style: Style, bytes: bool, volumes: &[Volume]) -> String {
                 disk_path(volume),
                 size(volume.length, human),
                 number(volume.state),
+                on_off(volume.read_only),
                 size(volume.offset, human),
+                number(volume.gate_count),
+                duration(volume.gate_longest),
                 number(volume.uuid),
                 text(&volume.backing),
             ]
         })
         .collect();
-    if style != Style::Terminal {
-        return tabbed(&rows);
-    }
     // Last is what may be long, or hold characters of other widths.
     let header = [
         ("NAME", Align::Left),
         ("DISK", Align::Left),
         ("SIZE", Align::Right),
         ("STATE", Align::Left),
+        ("READ-ONLY", Align::Left),
         ("OFFSET", Align::Right),
+        ("GATED", Align::Right),
+        ("LONGEST", Align::Right),
         ("UUID", Align::Left),
         ("BACKING", Align::Left),
     ];
@@ -180,6 +241,7 @@ fn volume_for_programs(volume: &Volume) -> Vec<[String; 2]> {
         ("dev_major", number(volume.dev_major)),
         ("dev_minor", number(volume.dev_minor)),
         ("state", number(volume.state)),
+        ("read_only", on_off(volume.read_only)),
         ("length", number(volume.length)),
         ("logical_block_size", number(volume.logical_block_size)),
         ("physical_block_size", number(volume.physical_block_size)),
@@ -188,6 +250,9 @@ fn volume_for_programs(volume: &Volume) -> Vec<[String; 2]> {
         ("backing_disk", text(&volume.backing_disk)),
         ("backing_major", number(volume.backing_major)),
         ("backing_minor", number(volume.backing_minor)),
+        ("gate_count", number(volume.gate_count)),
+        ("gate_last_ns", number(volume.gate_last)),
+        ("gate_longest_ns", number(volume.gate_longest)),
     ]
     .map(|(key, value)| [key.to_owned(), value])
     .to_vec()
@@ -212,6 +277,7 @@ fn volume_for_people(bytes: bool, volume: &Volume) -> Vec<[String; 2]> {
             device(disk_path(volume), volume.dev_major, volume.dev_minor),
         ),
         ("State", number(volume.state)),
+        ("Read-only", on_off(volume.read_only)),
         ("Size", both(volume.length)),
         (
             "Block size",
@@ -231,6 +297,7 @@ fn volume_for_people(bytes: bool, volume: &Volume) -> Vec<[String; 2]> {
             ),
         ),
         ("Offset", both(volume.offset)),
+        ("Gate", gate(volume)),
     ]
     .map(|(key, value)| [key.to_owned(), value])
     .to_vec()

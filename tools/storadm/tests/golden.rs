@@ -4,82 +4,22 @@
 //!
 //! After a change that is meant, `STORADM_BLESS=1 cargo test` writes the files anew.
 
-use std::fs;
-use std::path::PathBuf;
+mod common;
 
+use std::time::Instant;
+
+use common::{check, check_json, hostile, idle, ordinary, reading, stat};
 use pretty_assertions::assert_eq;
 use serde_json::Value;
-use stor_netlink::{Info, Selector, Text, Volume, VolumeState};
+use stor_netlink::{Info, Selector, StatOp, StatStage, StatStatus, Volume};
+use storadm::cli::StageChoice;
 use storadm::failure::{Failure, Status};
 use storadm::json::{
-    Deleted, Document, InfoBody, JsonError, JsonEvent, JsonInfo, JsonWarning, OneVolume, Volumes,
+    Deleted, Document, InfoBody, JsonError, JsonEvent, JsonInfo, JsonStat, JsonWarning, OneVolume,
+    StatBody, Volumes,
 };
 use storadm::output::{self, Style};
-
-fn check(name: &str, actual: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name);
-    if std::env::var_os("STORADM_BLESS").is_some() {
-        fs::write(&path, actual).unwrap();
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(actual, expected, "{name}");
-}
-
-fn assert_valid(document: &str) {
-    let schema = include_str!("../../schema/storadm-v1.schema.json");
-    let schema: Value = serde_json::from_str(schema).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let document: Value = serde_json::from_str(document).unwrap();
-    let errors: Vec<_> = validator
-        .iter_errors(&document)
-        .map(|error| error.to_string())
-        .collect();
-    assert_eq!(errors, Vec::<String>::new(), "{document}");
-}
-
-fn check_json<T: serde::Serialize>(name: &str, body: T) {
-    let document = Document::new(body);
-    assert_valid(&document.line().unwrap());
-    check(name, &(document.pretty().unwrap() + "\n"));
-}
-
-fn ordinary() -> Volume {
-    Volume {
-        name: Some("vm1".into()),
-        uuid: Some("4f1c2d3e-5a6b-4c7d-8e9f-0a1b2c3d4e5f".parse().unwrap()),
-        index: Some(0),
-        backing: Some("/dev/nvme0n1".into()),
-        offset: Some(1 << 20),
-        length: Some(10 << 30),
-        state: Some(VolumeState(0)),
-        disk: Some("stor0".into()),
-        dev_major: Some(259),
-        dev_minor: Some(3),
-        backing_disk: Some("nvme0n1".into()),
-        backing_major: Some(259),
-        backing_minor: Some(0),
-        logical_block_size: Some(512),
-        physical_block_size: Some(4096),
-    }
-}
-
-/// As hostile as a name can be, with a state from the future.
-fn hostile() -> Volume {
-    Volume {
-        name: Some("a-much-longer-name.with_all-kin".into()),
-        index: Some(12),
-        backing: Some(Text::from_nul_padded(
-            b"/dev/a\tb\x1b[2J\n\xff\\\xe2\x80\xae",
-        )),
-        offset: Some(0),
-        length: Some(u64::MAX),
-        state: Some(VolumeState(9)),
-        disk: Some("stor12".into()),
-        ..ordinary()
-    }
-}
+use storadm::stat::{plain, terminal, Report};
 
 fn volumes() -> [Volume; 3] {
     [ordinary(), hostile(), Volume::default()]
@@ -93,7 +33,7 @@ fn lists() {
     check("list.plain", &list(Style::Plain, false));
     assert_eq!(list(Style::Plain, true), list(Style::Plain, false));
     for line in list(Style::Plain, false).lines() {
-        assert_eq!(line.split('\t').count(), 7, "{line}");
+        assert_eq!(line.split('\t').count(), 11, "{line}");
     }
     check_json(
         "list.json",
@@ -146,7 +86,7 @@ fn infos() {
     let info = Info {
         module_version: Some("0.1.0".into()),
         abi_version: Some(1),
-        features: Some(0b101),
+        features: Some(0b1000_0111),
     };
     for (kind, style) in [("terminal", Style::Terminal), ("plain", Style::Plain)] {
         let text = output::info(style, "1.2.3", &info);
@@ -195,6 +135,71 @@ fn small_documents() {
     check_json("warning.json", JsonWarning { warning });
 }
 
+/// What is shown at once, and of an interval.
+fn reports() -> [(&'static str, Report); 2] {
+    let (start, volume) = (Instant::now(), ordinary());
+    let before = reading(start, false, vec![stat(&volume, false), idle(false)]);
+    let after = reading(start, true, vec![stat(&volume, true), idle(true)]);
+    [
+        ("stat", Report::since_made(&after)),
+        ("stat-interval", Report::between(&before, &after)),
+    ]
+}
+
+const TIME: &str = "2026-01-31T23:59:59.000001Z";
+
+#[test]
+fn stats() {
+    for (name, report) in reports() {
+        let total = StageChoice::Total;
+        check(&format!("{name}.terminal"), &terminal(&report, total));
+        let lines = plain(TIME, &report, total);
+        assert!(lines.lines().all(|line| line.split('\t').count() == 20));
+        check(&format!("{name}.plain"), &lines);
+        let stat = StatBody::new(TIME, &report, total, false);
+        check_json(&format!("{name}.json"), JsonStat { stat });
+    }
+    let [_, (_, report)] = reports();
+    check("stat-all.terminal", &terminal(&report, StageChoice::All));
+    check("stat-all.plain", &plain(TIME, &report, StageChoice::All));
+    let stat = StatBody::new(TIME, &report, StageChoice::Lower, true);
+    check_json("stat-histogram.json", JsonStat { stat });
+    let nothing = Report {
+        entries: Vec::new(),
+        interrupted: false,
+    };
+    let all = StageChoice::All;
+    assert_eq!(terminal(&nothing, all), "no volumes\n");
+    assert_eq!(plain(TIME, &nothing, all), "");
+}
+
+/// One CPU, a latency beyond all buckets, and what only a later module tells.
+#[test]
+fn strange_stats() {
+    let mut strange = stat(&hostile(), false);
+    strange.key.cpu = Some(3);
+    strange.time = None;
+    strange.name = Some("a\x1b[2J\tb".into());
+    strange.ops.insert(StatOp(9), strange.ops[&StatOp::READ]);
+    strange.errors.insert(StatStatus(77), u64::MAX);
+    let histogram = strange
+        .latencies
+        .entry((StatOp(9), StatStage(5)))
+        .or_default();
+    assert!(histogram.set(2047, 1));
+    let report = Report::since_made(&reading(Instant::now(), false, vec![strange]));
+    check(
+        "stat-strange.terminal",
+        &terminal(&report, StageChoice::All),
+    );
+    check(
+        "stat-strange.plain",
+        &plain(TIME, &report, StageChoice::All),
+    );
+    let stat = StatBody::new(TIME, &report, StageChoice::All, false);
+    check_json("stat-strange.json", JsonStat { stat });
+}
+
 /// Nothing reaches a terminal that could change more than the place where it is shown.
 #[test]
 fn nothing_hostile_reaches_a_terminal() {
@@ -229,6 +234,8 @@ fn the_schema_refuses_what_is_wrong() {
         r#"{"schema_version":1,"volume":{"name":"vm1"}}"#,
         r#"{"schema_version":1,"error":{"message":1,"errno":null,"attribute":null}}"#,
         r#"{"schema_version":1,"event":"x","time":"now","volume":null}"#,
+        r#"{"schema_version":1,"stat":{"time":"2026-01-31T23:59:59.000001Z","interrupted":false}}"#,
+        r#"{"schema_version":1,"stat":{"time":"2026-01-31T23:59:59.000001Z","interrupted":false,"volumes":[{}]}}"#,
     ] {
         let wrong: Value = serde_json::from_str(wrong).unwrap();
         assert!(!validator.is_valid(&wrong), "{wrong}");

@@ -32,7 +32,7 @@ fn module_is_loaded() -> bool {
     Path::new("/sys/module/stor").exists()
 }
 
-const EVERY_COMMAND: [&str; 7] = [
+const EVERY_COMMAND: [&str; 13] = [
     "info",
     "monitor",
     "volume list",
@@ -40,6 +40,12 @@ const EVERY_COMMAND: [&str; 7] = [
     "volume show --uuid 4f1c2d3e-5a6b-4c7d-8e9f-0a1b2c3d4e5f",
     "volume delete --index 0",
     "volume create vm1 --backing /dev/null --length 2048s",
+    "volume create vm1 --backing /dev/null --read-only",
+    "volume set vm1 --length 1G --read-only off",
+    "volume gate vm1",
+    "stat",
+    "stat vm1 --index 3 --per-cpu --stage all",
+    "stat --interval 0.5 --count 1",
 ];
 
 #[test]
@@ -75,6 +81,17 @@ fn wrong_usage() {
         "volume show",
         "volume show vm1 --index 1",
         "volume delete vm1 vm2",
+        "volume set vm1",
+        "volume set --length 1G",
+        "volume set vm1 --read-only maybe",
+        "volume gate",
+        "stat --interval 0",
+        "stat --interval x",
+        "stat --count 3",
+        "stat --interval 1 --count 0",
+        "stat --stage upper",
+        "top",
+        "top --interval 0",
         "volume explode",
         "--colour info",
     ] {
@@ -98,6 +115,12 @@ fn wrong_usage() {
             "{message}"
         );
     }
+    let output = run("stat --histogram");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        stderr(&output),
+        "storadm: --histogram adds to JSON: give --json too\n"
+    );
     // Not a flag after "--".
     let output = run("volume show -- --json vm1");
     assert!(stderr(&output).starts_with("storadm: "));

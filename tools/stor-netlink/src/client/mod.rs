@@ -9,10 +9,11 @@ mod socket;
 use nix::errno::Errno;
 
 use crate::error::{Error, Refusal};
+use crate::stat::{Stat, StatAssembly};
 use crate::text::Text;
-use crate::types::{Info, NewVolume, Selector, Volume};
+use crate::types::{Change, Info, NewVolume, Selector, Volume};
 use crate::uapi;
-use crate::wire::{self, Exchange, Header, Malformed, Request};
+use crate::wire::{self, Ack, Exchange, Header, Malformed, Request};
 use family::Family;
 use socket::Socket;
 
@@ -34,6 +35,16 @@ pub struct VolumeList {
     /// The volumes in the order of their index.
     pub volumes: Vec<Volume>,
     /// Whether volumes came or went at every try, so that some may be missing or listed twice.
+    pub interrupted: bool,
+}
+
+/// What volumes have done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatList {
+    /// One for each volume, or for each CPU of each, in the order in which they came: that of the
+    /// volumes' index.
+    pub stats: Vec<Stat>,
+    /// Whether volumes came or went at every try, so that some may be missing.
     pub interrupted: bool,
 }
 
@@ -72,12 +83,7 @@ impl Client {
     /// Makes a volume.
     pub fn volume_new(&mut self, volume: &NewVolume) -> Result<Volume, Error> {
         let request = wire::volume_new(self.header(), volume)?;
-        let exchange = self.call(&request)?;
-        match exchange.replies.first() {
-            Some(reply) => Ok(wire::decode_volume(reply.attrs())?),
-            // It was made all the same.
-            None => self.volume_get(&Selector::Name(volume.name.clone())),
-        }
+        self.call_for_volume(&request, &Selector::Name(volume.name.clone()))
     }
 
     /// Deletes a volume.
@@ -85,6 +91,27 @@ impl Client {
         let request = wire::volume_del(self.header(), selector)?;
         self.call(&request)?;
         Ok(())
+    }
+
+    /// Changes a volume.
+    pub fn volume_set(&mut self, selector: &Selector, change: &Change) -> Result<Volume, Error> {
+        let request = wire::volume_set(self.header(), selector, change)?;
+        self.call_for_volume(&request, selector)
+    }
+
+    /// Closes the gate of a volume and opens it again.
+    pub fn volume_gate(&mut self, selector: &Selector) -> Result<Volume, Error> {
+        let request = wire::volume_gate(self.header(), selector)?;
+        self.call_for_volume(&request, selector)
+    }
+
+    fn call_for_volume(&mut self, request: &Request, selector: &Selector) -> Result<Volume, Error> {
+        let exchange = self.call(request)?;
+        match exchange.replies.first() {
+            Some(reply) => Ok(wire::decode_volume(reply.attrs())?),
+            // It was done all the same.
+            None => self.volume_get(selector),
+        }
     }
 
     /// Asks for one volume.
@@ -117,6 +144,39 @@ impl Client {
         }
     }
 
+    /// Asks what the volume has done that is named, or all of them; of each CPU by itself if so
+    /// wished. Asks again while volumes come and go, but not for ever.
+    pub fn stat_list(
+        &mut self,
+        selector: Option<&Selector>,
+        per_cpu: bool,
+    ) -> Result<StatList, Error> {
+        let mut tries = DUMP_TRIES;
+        loop {
+            let request = wire::stat_dump(self.header(), selector, per_cpu)?;
+            let mut assembly = StatAssembly::default();
+            // A whole dump may be large, what is assembled from it is not. What is wrong with a
+            // message is told only at the end: no other dump can begin before this one is read.
+            let mut result = Ok(());
+            let (exchange, ack) = self.socket.call_with(self.family.id, &request, |replies| {
+                for reply in replies.drain(..) {
+                    let taken = wire::decode_stat(reply.attrs()).and_then(|r| assembly.add(r));
+                    result = result.and(taken);
+                }
+            })?;
+            let exchange = self.judge(&request, exchange, ack)?;
+            result?;
+            tries -= 1;
+            if exchange.interrupted && tries > 0 {
+                continue;
+            }
+            return Ok(StatList {
+                stats: assembly.finish(),
+                interrupted: exchange.interrupted,
+            });
+        }
+    }
+
     fn header(&mut self) -> Header {
         Header {
             family: self.family.id,
@@ -126,6 +186,16 @@ impl Client {
 
     fn call(&mut self, request: &Request) -> Result<Exchange, Error> {
         let (exchange, ack) = self.socket.call(self.family.id, request)?;
+        self.judge(request, exchange, ack)
+    }
+
+    /// The exchange if it ended well, else why not.
+    fn judge(
+        &mut self,
+        request: &Request,
+        exchange: Exchange,
+        ack: Ack,
+    ) -> Result<Exchange, Error> {
         if ack.errno == 0 {
             self.warning = ack.message;
             return Ok(exchange);

@@ -13,7 +13,7 @@ use nix::sys::socket::setsockopt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 
 use crate::error::Error;
-use crate::wire::{Ack, Exchange, Progress, Request};
+use crate::wire::{Ack, Exchange, Progress, Reply, Request};
 
 // neli has no name for this option. The macro wants its parts in scope.
 sockopt_impl!(
@@ -108,6 +108,17 @@ impl Socket {
         family: u16,
         request: &Request,
     ) -> Result<(Exchange, Ack), Error> {
+        self.call_with(family, request, |_| {})
+    }
+
+    /// The same, but lets `each` have the replies of each datagram, and take those that need not be
+    /// kept.
+    pub(super) fn call_with(
+        &mut self,
+        family: u16,
+        request: &Request,
+        mut each: impl FnMut(&mut Vec<Reply>),
+    ) -> Result<(Exchange, Ack), Error> {
         self.socket
             .send(request.as_bytes(), Msg::empty())
             .map_err(failed("cannot send to the kernel"))?;
@@ -116,7 +127,9 @@ impl Socket {
             let Some(datagram) = self.receive(Msg::empty())? else {
                 continue;
             };
-            if let Progress::Ended(ack) = exchange.feed(datagram)? {
+            let progress = exchange.feed(datagram)?;
+            each(&mut exchange.replies);
+            if let Progress::Ended(ack) = progress {
                 return Ok((exchange, ack));
             }
         }

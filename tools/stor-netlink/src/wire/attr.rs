@@ -30,6 +30,11 @@ impl Attr<'_> {
             .map_err(|_| Malformed("length of an attribute"))
     }
 
+    /// The payload as a `u8`.
+    pub fn u8(&self) -> Result<u8, Malformed> {
+        self.array().map(u8::from_ne_bytes)
+    }
+
     /// The payload as a `u32`.
     pub fn u32(&self) -> Result<u32, Malformed> {
         self.array().map(u32::from_ne_bytes)
@@ -38,6 +43,15 @@ impl Attr<'_> {
     /// The payload as a `u64`.
     pub fn u64(&self) -> Result<u64, Malformed> {
         self.array().map(u64::from_ne_bytes)
+    }
+
+    /// The payload as a row of `u64`.
+    pub fn u64s(&self) -> Result<impl Iterator<Item = u64> + '_, Malformed> {
+        let numbers = self.payload.chunks_exact(8);
+        if !numbers.remainder().is_empty() {
+            return Err(Malformed("length of an attribute"));
+        }
+        Ok(numbers.filter_map(|bytes| array(bytes, 0).map(u64::from_ne_bytes)))
     }
 
     /// The payload as a UUID.
@@ -128,6 +142,7 @@ mod tests {
         #[test]
         fn garbage(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
             for attr in attrs(&bytes).flatten() {
+                let _ = (attr.u8(), attr.u64s().map(Iterator::count));
                 let _ = (attr.u32(), attr.u64(), attr.uuid(), attr.text());
                 prop_assert!(attr.offset + HEADER + attr.payload.len() <= bytes.len());
             }

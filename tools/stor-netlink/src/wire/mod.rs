@@ -19,6 +19,7 @@ mod extack;
 mod message;
 mod reply;
 mod request;
+mod stat;
 
 use std::fmt;
 
@@ -28,8 +29,10 @@ pub use extack::{Ack, Policy};
 pub use message::{messages, GenlHeader, Message, Messages};
 pub use reply::{decode_event, decode_info, decode_volume};
 pub use request::{
-    get_family, info_get, volume_del, volume_dump, volume_get, volume_new, Header, Request, TooLong,
+    get_family, info_get, stat_dump, volume_del, volume_dump, volume_gate, volume_get, volume_new,
+    volume_set, Header, Request, TooLong,
 };
+pub use stat::{decode_stat, StatPart, StatRecord};
 
 /// Constants of netlink itself, from the kernel headers of the build host.
 #[allow(missing_docs, non_camel_case_types, non_upper_case_globals)]

@@ -29,6 +29,11 @@ pub fn decode_volume(bytes: &[u8]) -> Result<Volume, Malformed> {
             STOR_A_VOLUME_BACKING_MINOR => volume.backing_minor = Some(attr.u32()?),
             STOR_A_VOLUME_LOGICAL_BLOCK_SIZE => volume.logical_block_size = Some(attr.u32()?),
             STOR_A_VOLUME_PHYSICAL_BLOCK_SIZE => volume.physical_block_size = Some(attr.u32()?),
+            // Only 0 and 1 are specified; whatever is not 0 restricts.
+            STOR_A_VOLUME_READ_ONLY => volume.read_only = Some(attr.u8()? != 0),
+            STOR_A_VOLUME_GATE_COUNT => volume.gate_count = Some(attr.u64()?),
+            STOR_A_VOLUME_GATE_LAST => volume.gate_last = Some(attr.u64()?),
+            STOR_A_VOLUME_GATE_LONGEST => volume.gate_longest = Some(attr.u64()?),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use super::attr::{self, attrs};
 use super::message::{self, GENL_HEADER};
 use super::{align, sys, GENL_ID_CTRL};
-use crate::types::{NewVolume, Selector};
+use crate::types::{Change, NewVolume, Selector};
 use crate::uapi::*;
 
 /// What every request begins with.
@@ -39,6 +39,8 @@ impl std::error::Error for TooLong {}
 pub struct Request {
     bytes: Vec<u8>,
     seq: u32,
+    /// Numbers and names of the attributes that it may have.
+    names: &'static [(u64, &'static str)],
 }
 
 impl Request {
@@ -55,6 +57,7 @@ impl Request {
         Self {
             bytes,
             seq: header.seq,
+            names: VOLUME_ATTRS,
         }
         .sealed()
     }
@@ -72,7 +75,7 @@ impl Request {
     fn attr(mut self, kind: u32, payload: &[&[u8]]) -> Result<Self, TooLong> {
         let payload = payload.concat();
         let len = u16::try_from(attr::HEADER + payload.len()).map_err(|_| TooLong {
-            attribute: name_of(VOLUME_ATTRS, u64::from(kind)).unwrap_or("attribute"),
+            attribute: self.name_of(kind).unwrap_or("attribute"),
         })?;
         self.bytes.extend(len.to_ne_bytes());
         self.bytes.extend((kind as u16).to_ne_bytes());
@@ -91,6 +94,20 @@ impl Request {
             Selector::Uuid(uuid) => self.attr(STOR_A_VOLUME_UUID, &[uuid.as_bytes()]),
             Selector::Index(index) => self.attr(STOR_A_VOLUME_INDEX, &[&index.to_ne_bytes()]),
         }
+    }
+
+    /// The same for a command of the statistics, whose attributes have other numbers.
+    fn stat_selector(self, selector: &Selector) -> Result<Self, TooLong> {
+        match selector {
+            Selector::Name(name) => self.string(STOR_A_STAT_NAME, name.as_bytes()),
+            Selector::Uuid(uuid) => self.attr(STOR_A_STAT_UUID, &[uuid.as_bytes()]),
+            Selector::Index(index) => self.attr(STOR_A_STAT_INDEX, &[&index.to_ne_bytes()]),
+        }
+    }
+
+    /// The specification's name of an attribute that this request may have.
+    pub fn name_of(&self, kind: u32) -> Option<&'static str> {
+        name_of(self.names, u64::from(kind))
     }
 
     /// What is sent.
@@ -142,6 +159,47 @@ pub fn volume_new(header: Header, volume: &NewVolume) -> Result<Request, TooLong
     }
     if let Some(length) = volume.length {
         request = request.attr(STOR_A_VOLUME_LENGTH, &[&length.to_ne_bytes()])?;
+    }
+    if let Some(read_only) = volume.read_only {
+        request = request.attr(STOR_A_VOLUME_READ_ONLY, &[&[u8::from(read_only)]])?;
+    }
+    Ok(request)
+}
+
+/// Changes a volume.
+pub fn volume_set(
+    header: Header,
+    selector: &Selector,
+    change: &Change,
+) -> Result<Request, TooLong> {
+    let mut request = stor(header, sys::NLM_F_ACK, STOR_CMD_VOLUME_SET).selector(selector)?;
+    if let Some(length) = change.length {
+        request = request.attr(STOR_A_VOLUME_LENGTH, &[&length.to_ne_bytes()])?;
+    }
+    if let Some(read_only) = change.read_only {
+        request = request.attr(STOR_A_VOLUME_READ_ONLY, &[&[u8::from(read_only)]])?;
+    }
+    Ok(request)
+}
+
+/// Closes the gate of a volume and opens it again.
+pub fn volume_gate(header: Header, selector: &Selector) -> Result<Request, TooLong> {
+    stor(header, sys::NLM_F_ACK, STOR_CMD_VOLUME_GATE).selector(selector)
+}
+
+/// Asks what one volume has done, or all; of each CPU by itself, or of all together.
+pub fn stat_dump(
+    header: Header,
+    selector: Option<&Selector>,
+    per_cpu: bool,
+) -> Result<Request, TooLong> {
+    let mut request = stor(header, sys::NLM_F_DUMP, STOR_CMD_STAT_GET);
+    request.names = STAT_ATTRS;
+    if let Some(selector) = selector {
+        request = request.stat_selector(selector)?;
+    }
+    if per_cpu {
+        request = request.attr(STOR_A_STAT_PER_CPU, &[])?;
     }
     Ok(request)
 }

@@ -85,13 +85,25 @@ Examples:
   storadm volume create vm1 --backing /dev/nvme0n1
   storadm volume create vm2 --backing /dev/nvme0n1 --offset 10G --length 512MiB
   storadm volume create vm3 --backing /dev/disk/by-id/nvme-x --offset 2048s --index 7
-  disk=$(storadm volume create vm4 --backing /dev/nvme0n1 --offset 20G --length 1G)";
+  storadm volume create image --backing /dev/nvme0n1 --offset 20G --length 4G --read-only
+  disk=$(storadm volume create vm4 --backing /dev/nvme0n1 --offset 24G --length 1G)";
 
 pub(super) const DELETE: &str = "\
 Examples:
   storadm volume delete vm1
   storadm volume delete --index 7
   storadm volume delete --uuid 4f1c2d3e-5a6b-4c7d-8e9f-0a1b2c3d4e5f";
+
+pub(super) const SET: &str = "\
+Examples:
+  storadm volume set vm1 --length 20G
+  storadm volume set --index 7 --read-only on
+  storadm volume set vm1 --read-only off --length 512MiB";
+
+pub(super) const GATE: &str = "\
+Examples:
+  storadm volume gate vm1
+  storadm volume gate --index 7 --json | jq .volume.gate_last_ns";
 
 pub(super) const LIST: &str = "\
 Examples:
@@ -104,6 +116,44 @@ Examples:
   storadm volume show vm1
   storadm volume show --index 0 --json
   storadm volume show vm1 | awk -F '\\t' '$1 == \"length\" { print $2 }'";
+
+pub(super) const STAT: &str = "\
+Percentiles:
+  Of N latencies in order, pX is the one at place X/100 * N, rounded up. With few I/Os
+  that is the longest or close to it; nothing is made up in between. Latencies are
+  counted in buckets, and a percentile is shown as the middle of its bucket, which is
+  at most 1/128 (0.78 %) off. max is the upper edge of the highest bucket in which
+  there is one. From 136 s on there is one last bucket: what is in it counts as longer
+  than all, shown as \">136s\" or as 18446744073709551615.
+
+Fields:
+  In a pipe there is a line for each volume, op and stage, with the fields time, name,
+  disk, CPU, op, stage, length of the interval in nanoseconds, I/Os that were done,
+  bytes, I/Os per second, bytes per second, in flight, errors of the volume, p50, p90,
+  p99, p99.9, p99.99, p99.999 and max in nanoseconds. \"-\" is what is not known.
+
+Examples:
+  storadm stat
+  storadm stat vm1 vm2 --stage all
+  storadm stat vm1 --interval 1 --count 10
+  storadm stat --json | jq '.stat.volumes[] | [.name, .errors]'
+  storadm stat vm1 --json --histogram | jq '.stat.volumes[].ops[0].latency[0].histogram'";
+
+pub(super) const TOP: &str = "\
+Keys:
+  up, down        choose a volume (also j and k, Page Up, Page Down, Home, End)
+  Enter, Esc      show all about it, and go back
+  Tab             there: show the histogram of the next op
+  a               latencies since the volume was made, and again of the interval
+  n d i b f l e   sort by name, disk, IOPS, bytes a second, in flight, latency
+                  (the longer p99 of read and write), errors
+  r               reverse the order
+  Space           pause, and go on
+  h, q            help, quit
+
+Examples:
+  storadm top
+  storadm top --interval 0.5";
 
 pub(super) const MONITOR: &str = "\
 Examples:

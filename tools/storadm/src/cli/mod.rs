@@ -3,12 +3,20 @@
 //! The command line: one definition for the parser, the help, the man pages and the completions.
 
 mod help;
+mod stat;
 mod volume;
+
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use help::{exit_status, output};
-pub use volume::{CreateArgs, ListArgs, SelectorArgs, ShowArgs, VolumeCommand};
+pub use stat::{StageChoice, StatArgs};
+pub use volume::{
+    ChangeArgs, CreateArgs, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, VolumeCommand,
+};
+
+use crate::duration::parse_interval;
 
 /// Administer stor volumes: the disks that the stor driver gives to virtual machines
 #[derive(Debug, Parser)]
@@ -43,7 +51,7 @@ pub struct Common {
 /// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create, delete and show volumes
+    /// Create, change, delete and show volumes
     #[command(
         subcommand,
         arg_required_else_help = true,
@@ -51,10 +59,29 @@ pub enum Command {
         after_help = help::VOLUME
     )]
     Volume(VolumeCommand),
+    /// Show what volumes have done, and how long it took
+    ///
+    /// Shows I/Os, bytes, what is in flight, errors, and percentiles of how long I/Os took, by op:
+    /// read, write, flush and discard. Without an interval all of it is since the volume was made.
+    /// With one, it is what was added in each interval, and I/Os and bytes are rates; it ends with
+    /// status 0 after --count intervals, on SIGINT, SIGTERM, or when its output is closed.
+    #[command(after_help = help::STAT)]
+    Stat(StatArgs),
+    /// Watch what volumes do, live on a terminal
+    ///
+    /// Shows a line for each volume: I/Os and bytes a second, what is in flight, percentiles of how
+    /// long I/Os took in the last interval, and errors since the volume was made, with those of the
+    /// last interval in parentheses. Enter shows all about one volume; h tells what other keys do.
+    /// Columns for which there is no room are left out.
+    ///
+    /// Ends with status 0 on q, SIGINT or SIGTERM, and with status 3 when the module is unloaded.
+    #[command(after_help = help::TOP)]
+    Top(TopArgs),
     /// Print what happens to volumes as it happens
     ///
     /// Prints one line for each event: the time in UTC, the event, and the volume. Events are
-    /// volume-add, volume-del and volume-fail (the backing went away); "lost" stands for events
+    /// volume-add, volume-del, volume-set (it was changed) and volume-fail (the backing went away);
+    /// "lost" stands for events
     /// that came faster than they were read, after which "storadm volume list" tells where things
     /// are. With --json each line is a JSON document, written at once.
     ///
@@ -78,6 +105,16 @@ pub struct MonitorArgs {
     /// A volume that is made meanwhile may appear twice, but none is left out.
     #[arg(long)]
     pub initial: bool,
+}
+
+/// Options of `top`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TopArgs {
+    /// How often to look
+    ///
+    /// From 0.1 to 86400; 0.5 is half a second.
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = parse_interval)]
+    pub interval: Duration,
 }
 
 /// The definition of the whole command line, from which documentation is made.
@@ -118,7 +155,7 @@ mod tests {
     #[test]
     fn exactly_one_selector() {
         const UUID: &str = "4f1c2d3e-5a6b-4c7d-8e9f-0a1b2c3d4e5f";
-        for what in ["delete", "show"] {
+        for what in ["delete", "show", "gate"] {
             for selector in ["vm1", "--index 3", &format!("--uuid {UUID}")] {
                 assert!(parse(&format!("volume {what} {selector}")).is_ok());
             }
@@ -136,6 +173,27 @@ mod tests {
                 let error = parse(&format!("volume {what} {selectors}")).unwrap_err();
                 assert_eq!(error, kind, "{selectors}");
             }
+        }
+    }
+
+    #[test]
+    fn set_wants_a_change() {
+        for args in [
+            "vm1 --length 1G",
+            "vm1 --read-only on",
+            "--index 3 --length 1G --read-only off",
+        ] {
+            assert!(parse(&format!("volume set {args}")).is_ok(), "{args}");
+        }
+        for (args, kind) in [
+            ("vm1", ErrorKind::MissingRequiredArgument),
+            ("--length 1G", ErrorKind::MissingRequiredArgument),
+            ("vm1 --read-only", ErrorKind::InvalidValue),
+            ("vm1 --read-only yes", ErrorKind::InvalidValue),
+            ("vm1 --index 3 --length 1G", ErrorKind::ArgumentConflict),
+        ] {
+            let error = parse(&format!("volume set {args}")).unwrap_err();
+            assert_eq!(error, kind, "{args}");
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use stor_netlink::{Selector, Uuid};
 
 use super::help;
@@ -26,17 +26,34 @@ pub enum VolumeCommand {
     /// unless standard output is a terminal.
     #[command(after_help = help::DELETE)]
     Delete(SelectorArgs),
+    /// Change a volume while it is in use
+    ///
+    /// The gate of the volume is closed: I/O that comes waits, and I/O in flight ends. Then the
+    /// change is made and the gate is opened again; no I/O fails. Making a volume shorter, and
+    /// making it read-only, is refused while its disk is open; the disk gets a second to be closed,
+    /// as udev opens each new disk for a moment. Prints nothing unless standard output is a
+    /// terminal.
+    #[command(after_help = help::SET)]
+    Set(SetArgs),
+    /// Wait until all I/O that a volume has taken has ended, and tell how long that took
+    ///
+    /// The gate of the volume is closed, and opened again when the I/O in flight has ended. I/O
+    /// that comes meanwhile waits and does not fail. Prints how long the gate was closed: for people
+    /// on a terminal, else as a number of nanoseconds.
+    #[command(after_help = help::GATE)]
+    Gate(SelectorArgs),
     /// List all volumes in the order of their index
     ///
     /// On a terminal: a table with a header and sizes in binary units. Otherwise: no header, one
-    /// volume per line, fields separated by tabs, sizes in bytes, "-" for what is not known; the
-    /// fields are name, disk, size, state, offset, uuid and backing.
+    /// volume per line, fields separated by tabs, sizes in bytes, times in nanoseconds, "-" for what
+    /// is not known; the fields are name, disk, size, state, offset, uuid, backing, read-only (on or
+    /// off), how often the gate was closed, for how long the last time, and for how long at most.
     #[command(after_help = help::LIST)]
     List(ListArgs),
     /// Show everything about one volume
     ///
     /// On a terminal: one aligned line for each property. Otherwise: the name of the property, a
-    /// tab and its value, sizes in bytes.
+    /// tab and its value, sizes in bytes and times in nanoseconds.
     #[command(after_help = help::SHOW)]
     Show(ShowArgs),
 }
@@ -68,6 +85,41 @@ pub struct CreateArgs {
     /// UUID of the volume [default: a random one]
     #[arg(long)]
     pub uuid: Option<Uuid>,
+    /// Make a disk that refuses writes
+    #[arg(long)]
+    pub read_only: bool,
+}
+
+/// Arguments of `volume set`.
+#[derive(Args, Debug)]
+pub struct SetArgs {
+    /// The volume.
+    #[command(flatten)]
+    pub volume: SelectorArgs,
+    /// What is changed.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// What `volume set` changes: at least one thing.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(required = true, multiple = true)]
+pub struct ChangeArgs {
+    /// New size of the volume, a multiple of the backing's logical block size
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub length: Option<u64>,
+    /// Whether the disk refuses writes
+    #[arg(long, value_name = "WHETHER")]
+    pub read_only: Option<OnOff>,
+}
+
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnOff {
+    /// Yes.
+    On,
+    /// No.
+    Off,
 }
 
 /// Names exactly one volume.

@@ -5,10 +5,6 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
-use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use stor_netlink::{Error, Event, Monitor, Notice, Volume};
 
 use super::connect;
@@ -17,21 +13,12 @@ use crate::failure::Failure;
 use crate::json::{Document, JsonEvent};
 use crate::output::{self, print, Style};
 use crate::time::now;
+use crate::wait::{Signals, Wake};
 
 const WHAT: &str = "cannot monitor volumes";
 
-/// What to poll for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wake {
-    /// There is something to read.
-    Notices,
-    /// A signal asks to end, or nobody reads.
-    End,
-}
-
 pub(super) fn monitor(style: Style, args: MonitorArgs) -> Result<(), Failure> {
-    // From here on signals wait until they are asked for.
-    let signals = catch_signals().map_err(|errno| Failure::system(WHAT, &errno.into()))?;
+    let signals = Signals::catch(WHAT)?;
     let mut monitor = Monitor::connect().map_err(Failure::netlink(WHAT))?;
     if args.initial {
         let list = connect(WHAT)?
@@ -42,8 +29,7 @@ pub(super) fn monitor(style: Style, args: MonitorArgs) -> Result<(), Failure> {
         }
     }
     loop {
-        let wake = wait(&monitor, &signals);
-        if wake.map_err(|errno| Failure::system(WHAT, &errno.into()))? == Wake::End {
+        if signals.wait(WHAT, Some(monitor.as_fd()), None)? == Wake::End {
             return Ok(());
         }
         for notice in monitor.receive().map_err(Failure::netlink(WHAT))? {
@@ -64,38 +50,6 @@ fn unloaded() -> Failure {
     Failure {
         message: "the stor module was unloaded".to_owned(),
         ..Failure::netlink(WHAT)(Error::NotLoaded)
-    }
-}
-
-/// A descriptor that is readable when a signal asks the tool to end.
-fn catch_signals() -> nix::Result<SignalFd> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    signals.thread_block()?;
-    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-}
-
-fn wait(monitor: &Monitor, signals: &SignalFd) -> nix::Result<Wake> {
-    let stdout = io::stdout();
-    let mut fds = [
-        PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-        // Nothing is asked for: only errors are reported, as when the reader of a pipe is gone.
-        PollFd::new(stdout.as_fd(), PollFlags::empty()),
-        PollFd::new(monitor.as_fd(), PollFlags::POLLIN),
-    ];
-    loop {
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => continue,
-            other => other?,
-        };
-        let woken = |fd: &PollFd<'_>| fd.any().unwrap_or(true);
-        if woken(&fds[0]) || woken(&fds[1]) {
-            return Ok(Wake::End);
-        }
-        if woken(&fds[2]) {
-            return Ok(Wake::Notices);
-        }
     }
 }
 

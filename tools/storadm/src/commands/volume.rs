@@ -8,17 +8,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use stor_netlink::{Client, NewVolume, Selector};
+use stor_netlink::{Change, NewVolume, Selector};
 
 use super::{connect, pass_on_warning};
-use crate::cli::{CreateArgs, ListArgs, SelectorArgs, ShowArgs};
+use crate::cli::{CreateArgs, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs};
 use crate::failure::{Failure, Status};
 use crate::json::{Deleted, OneVolume, Volumes};
 use crate::output::{self, disk_path, print, print_json, print_warning, Style};
 
-/// How long the deletion of a volume is tried whose disk is open, and how often.
-const DELETE_WAIT: Duration = Duration::from_secs(1);
-const DELETE_PAUSE: Duration = Duration::from_millis(50);
+/// How long something is tried that an open disk forbids, and how often.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+const CLOSE_PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) fn create(style: Style, args: &CreateArgs) -> Result<(), Failure> {
     let request = request(args)?;
@@ -46,6 +46,8 @@ fn request(args: &CreateArgs) -> Result<NewVolume, Failure> {
         length: args.length,
         index: args.index,
         uuid: args.uuid,
+        // Off is what the module takes it to be.
+        read_only: args.read_only.then_some(true),
     })
 }
 
@@ -68,7 +70,7 @@ pub(super) fn delete(style: Style, args: &SelectorArgs) -> Result<(), Failure> {
     let selector = selector(args)?;
     let what = format!("cannot delete volume {selector}");
     let mut client = connect(&what)?;
-    delete_when_closed(&mut client, &selector).map_err(Failure::netlink(what))?;
+    when_closed(|| client.volume_del(&selector)).map_err(Failure::netlink(what))?;
     pass_on_warning(style, &mut client);
     match style {
         Style::Json => print_json(Deleted {
@@ -79,19 +81,62 @@ pub(super) fn delete(style: Style, args: &SelectorArgs) -> Result<(), Failure> {
     }
 }
 
-/// Deletes, but gives whoever has the disk open a moment to close it: udev looks at each new disk,
-/// and again after each that has been written to.
-fn delete_when_closed(client: &mut Client, selector: &Selector) -> Result<(), stor_netlink::Error> {
+/// Does something, but gives whoever has the disk open a moment to close it: udev looks at each new
+/// disk, and again after each that has been written to.
+fn when_closed<T>(
+    mut something: impl FnMut() -> Result<T, stor_netlink::Error>,
+) -> Result<T, stor_netlink::Error> {
     let start = Instant::now();
     loop {
-        match client.volume_del(selector) {
+        match something() {
             Err(error)
-                if error.errno() == Some(Errno::EBUSY as i32) && start.elapsed() < DELETE_WAIT =>
+                if error.errno() == Some(Errno::EBUSY as i32) && start.elapsed() < CLOSE_WAIT =>
             {
-                thread::sleep(DELETE_PAUSE);
+                thread::sleep(CLOSE_PAUSE);
             }
             result => return result,
         }
+    }
+}
+
+pub(super) fn set(style: Style, args: &SetArgs) -> Result<(), Failure> {
+    let selector = selector(&args.volume)?;
+    let change = Change {
+        length: args.change.length,
+        read_only: args.change.read_only.map(|it| it == OnOff::On),
+    };
+    let what = format!("cannot change volume {selector}");
+    let mut client = connect(&what)?;
+    let volume =
+        when_closed(|| client.volume_set(&selector, &change)).map_err(Failure::netlink(what))?;
+    pass_on_warning(style, &mut client);
+    match style {
+        Style::Json => print_json(OneVolume {
+            volume: (&volume).into(),
+        }),
+        Style::Plain => Ok(()),
+        Style::Terminal => print(&format!("changed volume {}\n", output::summary(&volume))),
+    }
+}
+
+pub(super) fn gate(style: Style, args: &SelectorArgs) -> Result<(), Failure> {
+    let selector = selector(args)?;
+    let what = format!("cannot close the gate of volume {selector}");
+    let mut client = connect(&what)?;
+    let volume = client
+        .volume_gate(&selector)
+        .map_err(Failure::netlink(what))?;
+    pass_on_warning(style, &mut client);
+    let time = output::gate_last(style, &volume);
+    match style {
+        Style::Json => print_json(OneVolume {
+            volume: (&volume).into(),
+        }),
+        Style::Plain => print(&format!("{time}\n")),
+        Style::Terminal => print(&format!(
+            "the gate of volume {} was closed for {time}\n",
+            output::name(&volume)
+        )),
     }
 }
 

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is counted of a volume: I/Os, bytes, failures, and histograms of latencies.
+//!
+//! Every CPU has counters of its own, so that counting takes no lock and writes to no memory that
+//! another CPU writes to.
+
+use super::{
+    request::{Request, Status, OP_MASK},
+    sys::{shim, uapi::*},
+};
+use crate::model::histogram::{bucket, BUCKETS};
+use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
+
+/// Kinds of I/O that are counted apart (`stor-stat-op`).
+pub(crate) const OPS: usize = shim::STOR_STAT_OPS as usize;
+/// Parts of the way that have a histogram (`stor-stat-stage`).
+pub(crate) const STAGES: usize = shim::STOR_STAT_STAGES as usize;
+/// Ways to fail that are counted apart (`stor-stat-status`).
+pub(crate) const STATUSES: usize = shim::STOR_STAT_STATUSES as usize;
+
+// What the interface says, the shim and the model must say too.
+const _: () = {
+    assert!(STOR_STAT_BUCKETS as usize == BUCKETS);
+    assert!(stor_stat_op_STOR_STAT_OP_READ == bindings::req_op_REQ_OP_READ);
+    assert!(stor_stat_op_STOR_STAT_OP_WRITE == bindings::req_op_REQ_OP_WRITE);
+    assert!(stor_stat_op_STOR_STAT_OP_FLUSH == bindings::req_op_REQ_OP_FLUSH);
+    assert!(stor_stat_op_STOR_STAT_OP_DISCARD == bindings::req_op_REQ_OP_DISCARD);
+    assert!(stor_stat_op_STOR_STAT_OP_DISCARD as usize + 1 == OPS);
+    assert!(stor_stat_stage_STOR_STAT_STAGE_LOWER as usize + 1 == STAGES);
+    assert!(stor_stat_status_STOR_STAT_STATUS_OFFLINE as usize + 1 == STATUSES);
+};
+
+/// Nanoseconds since boot, as `CLOCK_MONOTONIC` counts them.
+#[inline]
+pub(crate) fn now() -> u64 {
+    // SAFETY: May be called in any context.
+    unsafe { bindings::ktime_get() as u64 }
+}
+
+/// The same, or 0 for a request that is not counted.
+///
+/// # Safety
+///
+/// [`begin`] was called for the request.
+#[inline]
+pub(super) unsafe fn now_if(pdu: *const shim::stor_pdu) -> u64 {
+    // SAFETY: By the contract of this function.
+    if unsafe { (*pdu).stat.is_null() } {
+        0
+    } else {
+        now()
+    }
+}
+
+/// What an operation of the block layer is counted as: one without a number of its own, as a
+/// discard.
+#[inline]
+fn op_of(cmd_flags: u32) -> u32 {
+    let op = cmd_flags & OP_MASK;
+    op.min(stor_stat_op_STOR_STAT_OP_DISCARD)
+}
+
+/// Statuses of the block layer that have a number in the interface, in the order of those numbers,
+/// which begin at 1.
+const NUMBERED: [u32; STATUSES - 1] = [
+    shim::stor_shim_const_STOR_SHIM_STS_NOTSUPP,
+    shim::stor_shim_const_STOR_SHIM_STS_TIMEOUT,
+    shim::stor_shim_const_STOR_SHIM_STS_NOSPC,
+    shim::stor_shim_const_STOR_SHIM_STS_TRANSPORT,
+    shim::stor_shim_const_STOR_SHIM_STS_TARGET,
+    shim::stor_shim_const_STOR_SHIM_STS_RESV_CONFLICT,
+    shim::stor_shim_const_STOR_SHIM_STS_MEDIUM,
+    shim::stor_shim_const_STOR_SHIM_STS_PROTECTION,
+    shim::stor_shim_const_STOR_SHIM_STS_RESOURCE,
+    shim::stor_shim_const_STOR_SHIM_STS_IOERR,
+    shim::stor_shim_const_STOR_SHIM_STS_AGAIN,
+    shim::stor_shim_const_STOR_SHIM_STS_OFFLINE,
+];
+
+/// The interface's number for a status.
+fn number_of(status: Status) -> u32 {
+    let raw = u32::from(status.as_raw());
+    let at = NUMBERED.iter().position(|&numbered| numbered == raw);
+    at.map_or(stor_stat_status_STOR_STAT_STATUS_OTHER, |at| at as u32 + 1)
+}
+
+/// The counters of a volume.
+///
+/// # Invariants
+///
+/// Initialised, and does not move.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Stat {
+    #[pin]
+    raw: Opaque<shim::stor_stat>,
+}
+
+// SAFETY: Per-CPU counters can be freed by any thread.
+unsafe impl Send for Stat {}
+// SAFETY: Counting is one instruction on memory of the CPU that does it, and reading is of whole
+// words.
+unsafe impl Sync for Stat {}
+
+/// What was counted, but for the histograms.
+pub(crate) struct Counters(shim::stor_counters);
+
+impl Counters {
+    /// I/Os begun, by op.
+    pub(crate) fn started(&self) -> &[u64; OPS] {
+        &self.0.started
+    }
+
+    /// I/Os ended, by op.
+    pub(crate) fn done(&self) -> &[u64; OPS] {
+        &self.0.done
+    }
+
+    /// Bytes of I/Os that ended well, by op.
+    pub(crate) fn bytes(&self) -> &[u64; OPS] {
+        &self.0.bytes
+    }
+
+    /// I/Os that failed. Those that were not to wait, and would have had to, are none: who submits
+    /// them does it again.
+    pub(crate) fn errors(&self) -> u64 {
+        let all: u64 = self.0.failed.iter().sum();
+        all - self.0.failed[stor_stat_status_STOR_STAT_STATUS_AGAIN as usize]
+    }
+
+    /// I/Os that ended otherwise than well, by status.
+    pub(crate) fn failed(&self) -> &[u64; STATUSES] {
+        &self.0.failed
+    }
+}
+
+impl Stat {
+    /// Makes counters that are all 0. May sleep.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        // INVARIANT: Initialised here.
+        try_pin_init!(Self {
+            raw <- Opaque::try_ffi_init(|slot| {
+                // SAFETY: `slot` is memory for it that stays where it is.
+                to_result(unsafe { shim::stor_shim_stat_init(slot) })
+            }),
+        })
+    }
+
+    /// Reads all counters of a CPU, or the sums of all CPUs.
+    pub(crate) fn counters(&self, cpu: Option<u32>) -> Counters {
+        let mut read = shim::stor_counters {
+            started: [0; OPS],
+            done: [0; OPS],
+            bytes: [0; OPS],
+            failed: [0; STATUSES],
+        };
+        let words = size_of::<shim::stor_counters>() / size_of::<u64>();
+        // SAFETY: The counters consist of words only, as many as are read.
+        unsafe {
+            shim::stor_shim_stat_read(
+                (*self.raw.get()).counters.cast(),
+                words as u32,
+                cpu.map_or(-1, |cpu| cpu as c_int),
+                (&raw mut read).cast(),
+            )
+        };
+        Counters(read)
+    }
+
+    /// Reads buckets of a histogram from `first` on, of a CPU or the sums of all CPUs.
+    pub(crate) fn histogram(
+        &self,
+        cpu: Option<u32>,
+        op: usize,
+        stage: usize,
+        first: usize,
+        to: &mut [u64],
+    ) {
+        let room = BUCKETS.saturating_sub(first).min(to.len());
+        // SAFETY: Initialised by the type invariant.
+        let histograms = unsafe { &(*self.raw.get()).histogram };
+        let Some(from) = histograms.get(op * STAGES + stage) else {
+            return;
+        };
+        // SAFETY: A histogram has `BUCKETS` words, of which at most those from `first` on are
+        // read; `to` has room for them.
+        unsafe {
+            shim::stor_shim_stat_read(
+                from.wrapping_add(first),
+                room as u32,
+                cpu.map_or(-1, |cpu| cpu as c_int),
+                to.as_mut_ptr(),
+            )
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Stat {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Initialised by the type invariant. Whoever counts has a request in flight, and
+        // that keeps `self` alive.
+        unsafe { shim::stor_shim_stat_exit(self.raw.get()) }
+    }
+}
+
+/// The first CPU with counters, from a number on.
+pub(crate) fn next_cpu(from: u32) -> Option<u32> {
+    // SAFETY: Reads a mask.
+    u32::try_from(unsafe { shim::stor_shim_next_cpu(from) }).ok()
+}
+
+/// Counts a request as begun, and notes in its PDU what its end needs. `sent` is 0 if it was made
+/// just now, so that the time of that is near enough.
+///
+/// Process context.
+#[inline]
+pub(super) fn begin(rq: &Request<'_>, stat: Option<&Stat>, sent: u64) {
+    let pdu = rq.pdu();
+    let raw = stat.map_or(core::ptr::null_mut(), |stat| stat.raw.get());
+    // SAFETY: The PDU belongs to whoever has the request, and the counters exist as long as
+    // the queue.
+    unsafe {
+        (*pdu).stat = raw;
+        if !raw.is_null() {
+            let op = op_of(rq.cmd_flags());
+            (*pdu).op = op as u8;
+            (*pdu).bytes = rq.data_len();
+            let start = rq.start_time();
+            let sent = if sent != 0 {
+                sent
+            } else {
+                start.unwrap_or_else(now)
+            };
+            (*pdu).start = start.unwrap_or(sent);
+            (*pdu).sent = sent;
+            shim::stor_shim_stat_start(raw, op, 1);
+        }
+    }
+}
+
+/// Takes back that a request was counted: it goes back to the block layer, to come again.
+///
+/// # Safety
+///
+/// [`begin`] was called for the request, and it has not been started.
+pub(super) unsafe fn take_back(pdu: *mut shim::stor_pdu) {
+    // SAFETY: By the contract of this function.
+    unsafe {
+        if !(*pdu).stat.is_null() {
+            shim::stor_shim_stat_start((*pdu).stat, (*pdu).op.into(), u64::MAX);
+        }
+    }
+}
+
+/// Counts a request as ended. Any context.
+///
+/// # Safety
+///
+/// [`begin`] was called for the request; `sent` is how long it took below, if it was there.
+#[inline]
+pub(super) unsafe fn end(pdu: *mut shim::stor_pdu, status: Status, now: u64, below: Option<u64>) {
+    // SAFETY: By the contract of this function. The buckets are numbers of buckets.
+    unsafe {
+        let stat = (*pdu).stat;
+        if stat.is_null() {
+            return;
+        }
+        let total = bucket(now.saturating_sub((*pdu).start)) as u32;
+        match below {
+            Some(below) if status == Status::OK => shim::stor_shim_stat_end(
+                stat,
+                (*pdu).op.into(),
+                (*pdu).bytes,
+                total,
+                bucket(below) as u32,
+            ),
+            _ => failed(pdu, status, total, below),
+        }
+    }
+}
+
+/// # Safety
+///
+/// As that of [`end`], for a request that is counted.
+#[cold]
+#[inline(never)]
+unsafe fn failed(pdu: *mut shim::stor_pdu, status: Status, total: u32, below: Option<u64>) {
+    let lower = below.map_or(STOR_STAT_BUCKETS, |nanos| bucket(nanos) as u32);
+    // SAFETY: By the contract of this function. The buckets are numbers of buckets, but for the
+    // one that stands for none.
+    unsafe {
+        let op = (*pdu).op.into();
+        shim::stor_shim_stat_failed((*pdu).stat, op, number_of(status), total, lower);
+    }
+}

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is measured: the one place to add a device or a workload.
+
+A row of the results is one workload on one device over one lower device.
+"""
+
+import dataclasses
+
+# What the devices stand on.
+LOWERS = ("null_blk", "nvme")
+
+# The devices, in the order of the table; devices.py makes them. `raw` is the lower
+# device itself, from which `added` counts; what others add is also told as a multiple
+# of what the second one adds.
+DEVICES = ("raw", "dm-linear", "dm-multipath", "stor", "stor-nostat")
+RAW, REFERENCE = DEVICES[:2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """One way of doing I/O, by fio."""
+
+    rw: str  # its name in the results; fio's own, unless `fio` says otherwise
+    bs: int
+    depth: int
+    poll: bool = False
+    fio: tuple[str, ...] = ()  # more options
+    flushes: bool = False  # needs a write cache below
+    size: str = "1g"  # of the part of the device that is used
+
+    def key(self) -> tuple[str, int, int, bool]:
+        """What tells one workload from another in the results."""
+        return (self.rw, self.bs, self.depth, self.poll)
+
+    def name(self) -> str:
+        """As a person calls it."""
+        unit = f"{self.bs >> 10}k" if self.bs >= 1024 else str(self.bs)
+        return f"{self.rw} {unit} depth {self.depth}{' polled' if self.poll else ''}"
+
+
+WORKLOADS = (
+    *(
+        Workload(rw, 4096, depth, poll)
+        for poll in (False, True)
+        for rw in ("randread", "randwrite")
+        for depth in (1, 16, 64)
+    ),
+    Workload("read", 131072, 16),
+    Workload("write", 131072, 16),
+    Workload("fsync", 4096, 1, fio=("--rw=randwrite", "--fsync=1"), flushes=True, size="2m"),
+)
+
+# For a quick look while changing the code.
+QUICK = [w for w in WORKLOADS if w.rw == "randread" and w.depth < 64 and not w.poll]

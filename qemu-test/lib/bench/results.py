@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0
+"""From measurements to results: rows, their spread, tables, comparisons."""
+
+import json
+import pathlib
+import typing
+
+import plan
+
+AGREE = 0.01  # by which repeats, and the results of two runs, may differ
+Row = dict[str, typing.Any]
+Key = tuple[str, str, tuple[str, int, int, bool]]  # lower, device, workload
+
+
+class Measured(typing.NamedTuple):
+    """One row as it was measured."""
+
+    figure: float  # the least of the repeats: whatever disturbs makes it larger
+    spread: float  # by how much the next to least differs, relative
+    repeats: int
+
+
+def key_of(row: Row) -> Key:
+    """What tells a row from all others."""
+    return (row["lower"], row["device"], (row["rw"], row["bs"], row["depth"], row["poll"]))
+
+
+def order(key: Key) -> tuple[int, int, int]:
+    """Where a row stands in the results: as in the plan."""
+    works = [work.key() for work in plan.WORKLOADS]
+    return (plan.LOWERS.index(key[0]), plan.DEVICES.index(key[1]), works.index(key[2]))
+
+
+def name_of(key: Key) -> str:
+    """A row's name for people."""
+    lower, device, work = key
+    name = {w.key(): w.name() for w in plan.WORKLOADS}.get(work, str(work))
+    return f"{device} on {lower}, {name}"
+
+
+def measured(lines: typing.Iterable[str]) -> tuple[dict[Key, Measured], dict[Key, str]]:
+    """The rows of measure.py's output; and those left out, with the reason."""
+    rows: dict[Key, Measured] = {}
+    skipped: dict[Key, str] = {}
+    for line in lines:
+        row = json.loads(line)
+        if "skipped" in row:
+            skipped[key_of(row)] = row["skipped"]
+            continue
+        repeats = sorted(row["repeats"])
+        if len(repeats) < 2:
+            raise ValueError(f"{name_of(key_of(row))}: measured once only")
+        rows[key_of(row)] = Measured(repeats[0], repeats[1] / repeats[0] - 1, len(repeats))
+    return dict(sorted(rows.items(), key=lambda item: order(item[0]))), skipped
+
+
+def results(rows: dict[Key, Measured]) -> list[Row]:
+    """The rows of results.json."""
+    out = []
+    for (lower, device, work), row in rows.items():
+        raw = rows.get((lower, plan.RAW, work))
+        if raw is None:
+            raise ValueError(f"{name_of((lower, device, work))}: no such row of {plan.RAW}")
+        out.append({
+            "device": device, "lower": lower, "rw": work[0], "bs": work[1], "depth": work[2],
+            "poll": work[3], "insn_per_io": round(row.figure, 1),
+            "added": round(row.figure - raw.figure, 1),
+        })
+    return out
+
+
+def disagreements(rows: dict[Key, Measured]) -> list[str]:
+    """A sentence for each row whose repeats do not agree."""
+    return [
+        f"{name_of(key)}: of {row.repeats} repeats the closest differ by {row.spread:.1%}"
+        for key, row in rows.items()
+        if row.spread > AGREE
+    ]
+
+
+def ratio(row: Row, reference: Row | None) -> str:
+    """What a device adds, as a multiple of what the reference adds, if that adds anything."""
+    if reference is None or reference["added"] <= 0 or row["added"] <= 0:
+        return "-"
+    return f"{row['added'] / reference['added']:.2f}x"
+
+
+def table(rows: list[Row]) -> str:
+    """A table for people: a line for each workload, columns for each device."""
+    found = {key_of(row): row for row in rows}
+    out = []
+    for lower in plan.LOWERS:
+        names = [d for d in plan.DEVICES if any(k[:2] == (lower, d) for k in found)]
+        works = [w for w in plan.WORKLOADS if (lower, plan.RAW, w.key()) in found]
+        if not works:
+            continue
+        head = f"{lower:28}{plan.RAW:>8}"
+        out.append(head + "".join(f"{name:>17}" for name in names[1:]))
+        for work in works:
+            raw = found[lower, plan.RAW, work.key()]
+            line = f"{work.name():28}{raw['insn_per_io']:8.0f}"
+            reference = found.get((lower, plan.REFERENCE, work.key()))
+            for name in names[1:]:
+                row = found.get((lower, name, work.key()))
+                cell = "-"
+                if row is not None:
+                    cell = f"{row['added']:+.0f}"
+                    if name != plan.REFERENCE:
+                        cell += f" {ratio(row, reference):>7}"
+                line += f"{cell:>17}"
+            out.append(line)
+        out.append("")
+    out.append("Instructions per I/O: of the raw device, and what each device adds to them;")
+    out.append(f"x is that as a multiple of what {plan.REFERENCE} adds.")
+    return "\n".join(out) + "\n"
+
+
+def load(path: pathlib.Path) -> list[Row]:
+    """A results.json, checked as far as is needed here."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(rows, list) or not all(isinstance(r, dict) for r in rows):
+        raise ValueError(f"{path}: not an array of rows")
+    return rows
+
+
+def compare(old: list[Row], new: list[Row]) -> tuple[str, list[str]]:
+    """A table of two results side by side; and the names of rows that differ."""
+    before, after = ({key_of(row): row for row in rows} for rows in (old, new))
+    out, differ = [], []
+    for key in sorted(before.keys() | after.keys(), key=order):
+        if key not in before or key not in after:
+            out.append(f"{name_of(key):58} only in the {'old' if key in before else 'new'}")
+            continue
+        one, two = (rows[key]["insn_per_io"] for rows in (before, after))
+        change = two / one - 1
+        out.append(f"{name_of(key):58}{one:10.0f}{two:10.0f}{two - one:+8.0f} {change:+7.2%}")
+        if abs(change) > AGREE:
+            differ.append(name_of(key))
+    return "\n".join(out) + "\n", differ

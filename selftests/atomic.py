@@ -1,0 +1,130 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""Untorn writes: offered as the backing offers them, and passed on whole."""
+
+import errno
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+from blktrace import requests  # noqa: E402
+from lower import null_blk  # noqa: E402
+from stor import (MIB, Device, Disk, clean, number_of,  # noqa: E402
+                  pattern, run, settle, setup)
+from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+
+RWF_ATOMIC = 0x40
+LIMITS = ["atomic_write_max_bytes", "atomic_write_unit_min_bytes",
+          "atomic_write_unit_max_bytes", "atomic_write_boundary_bytes"]
+
+
+def limits(name):
+    """What a disk says of untorn writes."""
+    queue = pathlib.Path("/sys/block") / name / "queue"
+    if not (queue / LIMITS[0]).exists():
+        raise Skip("this kernel has no untorn writes")
+    return [number_of(queue / limit) for limit in LIMITS]
+
+
+def error_of(disk, offset, length):
+    """What an untorn write ends with."""
+    try:
+        disk.write(offset, bytes(length), RWF_ATOMIC)
+        return 0
+    except OSError as why:
+        return why.errno
+
+
+def whole(stor, path):
+    """Untorn writes of each size go down as one, and hold the data."""
+    lower = Device(path)
+    want = limits(lower.name)
+    stor.new("one", lower, offset=MIB, length=8 * MIB)
+    settle()
+    equal(limits("stor0"), want, "limits")
+    _, least, most, _ = want
+    with Disk("/dev/stor0") as disk:
+        sizes, size = [], least
+        while size and size <= most:
+            sizes.append(size)
+            size *= 2
+        for size in sizes:
+            with requests(lower) as collect:
+                disk.write(4 * size, pattern(size, size), RWF_ATOMIC)
+                found = collect()
+            equal([(kind.rstrip("F"), at, count)
+                   for _, kind, at, count in found if "W" in kind],
+                  [("WU" if "U" in found[0][1] else "W",
+                    (MIB + 4 * size) // 512, size // 512)],
+                  f"requests below of {size} bytes")
+            equal(disk.read(4 * size, size), pattern(size, size), "data")
+        for offset, length in ((0, 2 * max(most, lower.block)),
+                               (lower.block, 2 * lower.block)):
+            result = error_of(disk, offset, length)
+            if length > most or offset % length:
+                check(result in (errno.EINVAL, errno.EOPNOTSUPP),
+                      f"{length} at {offset}: "
+                      f"{errno.errorcode.get(result, 'done')}")
+    note(f"{lower.name}: {', '.join(map(str, sizes)) or 'none'}")
+    stor.delete(name="one")
+
+
+@test
+def drives(stor, devices):
+    """on the drives: the same limits, and each write in one piece"""
+    for device in devices:
+        whole(stor, device.path)
+
+
+@test
+def large(stor, _devices):
+    """on a disk with untorn writes of many blocks (scsi_debug)"""
+    if run("modprobe", "scsi_debug", "dev_size_mb=32", "atomic_wr=1",
+           "physblk_exp=3", check=False).returncode:
+        raise Skip("no scsi_debug with untorn writes")
+    try:
+        found = wait_until(lambda: list(pathlib.Path(
+            "/sys/bus/pseudo/drivers/scsi_debug").glob(
+                "adapter*/host*/target*/*/block/*")), "the SCSI disk")
+        settle()
+        path = f"/dev/{found[0].name}"
+        if not limits(found[0].name)[0]:
+            raise Skip("scsi_debug offers no untorn writes")
+        whole(stor, path)
+        # From where an untorn write could not be kept whole, it is not
+        # offered at all.
+        stor.new("odd", path, offset=512 * 3, length=MIB)
+        settle()
+        own = limits("stor0")
+        most = limits(found[0].name)[2]
+        check(own[2] <= 512 or own == [0, 0, 0, 0],
+              f"{own} where {most} is below, from sector 3 on")
+        with Disk("/dev/stor0") as disk:
+            check(error_of(disk, 0, 4096) in (errno.EINVAL,
+                                              errno.EOPNOTSUPP),
+                  "an untorn write that can not be kept")
+        stor.delete(name="odd")
+    finally:
+        settle()
+        stor.clean()
+        wait_until(lambda: run("modprobe", "-r", "scsi_debug",
+                               check=False).returncode == 0,
+                   "the end of scsi_debug", 20)
+
+
+@test
+def none(stor, _devices):
+    """on a disk without, nothing is offered, and a try is refused"""
+    with null_blk(size=64, memory_backed=1):
+        equal(limits("stortest"), [0, 0, 0, 0], "limits of the backing")
+        stor.new("one", "/dev/stortest")
+        settle()
+        equal(limits("stor0"), [0, 0, 0, 0], "limits")
+        with Disk("/dev/stor0") as disk:
+            check(error_of(disk, 0, os.sysconf("SC_PAGE_SIZE")) in
+                  (errno.EINVAL, errno.EOPNOTSUPP), "it is not refused")
+        stor.delete(name="one")
+
+
+main(setup, clean)

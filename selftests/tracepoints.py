@@ -1,0 +1,191 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""The tracepoints stor:*: what is told of each I/O on its way."""
+
+import collections
+import contextlib
+import errno
+import os
+import pathlib
+import re
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+from blktrace import BYSTANDER, TRACING  # noqa: E402
+from fio import fio  # noqa: E402
+from lower import null_blk  # noqa: E402
+from stor import (MIB, Disk, clean, one_of_each, pattern,  # noqa: E402
+                  settle, setup)
+from tap import Skip, check, equal, main, note, test  # noqa: E402
+
+START = 3 * MIB
+BLKDISCARD, BLKZEROOUT = 0x1277, 0x127F
+WAY = ["stor_submit", "stor_lower_submit", "stor_lower_complete", "stor_end"]
+EVENT = re.compile(r"\b(stor_\w+): dev=")
+Event = collections.namedtuple(
+    "Event", "name dev op sector bytes tag lower lower_sector error",
+    defaults=(None, None, None))
+
+
+@contextlib.contextmanager
+def events(device):
+    """Collect the events of a volume's disk while the body runs.
+
+    Gives a function that returns them, in their order.
+    """
+    if not (TRACING / "events/stor/stor_submit").exists():
+        raise Skip("no tracefs, or no tracepoints of stor")
+    equal(sorted(path.name for path in (TRACING / "events/stor").iterdir()
+                 if path.is_dir()), sorted(WAY), "tracepoints")
+    number = os.stat(device).st_rdev
+    dev = f"{os.major(number)}:{os.minor(number)}"
+    instance = TRACING / f"instances/stor-selftest-{os.getpid()}"
+    instance.mkdir()
+    try:
+        switch = instance / "events/stor/enable"
+        (instance / "buffer_size_kb").write_text("8192")
+        switch.write_text("1")
+
+        def collect():
+            switch.write_text("0")
+            found = []
+            for line in (instance / "trace").read_text().splitlines():
+                match = EVENT.search(line)
+                if not match or BYSTANDER.search(line):
+                    continue
+                values = dict(re.findall(r"(\w+)=(\S+)",
+                                         line[match.start():]))
+                if values["dev"] == dev:
+                    numbers = {key: int(values[key]) for key in (
+                        "sector", "bytes", "tag", "lower_sector", "error")
+                        if key in values}
+                    found.append(Event(match[1], **{**values, **numbers}))
+            return found
+        yield collect
+        switch.write_text("0")
+    finally:
+        instance.rmdir()
+
+
+def ways(found):
+    """Follow each I/O from its submit to its end, by its tag."""
+    open_ones, done = {}, []
+    for event in found:
+        if event.name == "stor_submit":
+            # A tag of one queue may be in use in another one, too.
+            open_ones.setdefault((event.tag, event.op, event.sector),
+                                 []).append([event])
+            continue
+        mine = open_ones.get((event.tag, event.op, event.sector), [])
+        check(mine, f"{event} without a submit")
+        # The first that waits for this very event.
+        for way in mine:
+            if WAY.index(event.name) == len(way) or (
+                    event.name == "stor_end" and len(way) == 1):
+                break
+        else:
+            check(False, f"{event} does not follow {mine}")
+        way.append(event)
+        if event.name == "stor_end":
+            mine.remove(way)
+            done.append(way)
+    left = [way for ones in open_ones.values() for way in ones]
+    equal(left, [], "I/Os without an end")
+    return done
+
+
+@test
+def known(stor, devices):
+    """each I/O has its four events, with place, length and no error"""
+    for device in one_of_each(devices):
+        block = device.block
+        stor.new("one", device, offset=START, length=16 * MIB)
+        settle()
+        number = os.stat(device.path).st_rdev
+        lower = f"{os.major(number)}:{os.minor(number)}"
+        with Disk("/dev/stor0") as disk:
+            with events("/dev/stor0") as collect:
+                disk.write(MIB, pattern(1, 8192))
+                disk.read(MIB, block)
+                disk.read(16 * MIB - 65536, 65536)
+                os.fsync(disk.fd)
+                disk.range(BLKDISCARD, 2 * MIB, MIB)
+                disk.range(BLKZEROOUT, 4 * MIB, 65536)
+                found = collect()
+        done = ways(found)
+        equal([(way[0].op, way[0].sector * 512, way[0].bytes)
+               for way in done if way[0].op != "flush"],
+              [("write", MIB, 8192), ("read", MIB, block),
+               ("read", 16 * MIB - 65536, 65536),
+               ("discard", 2 * MIB, MIB),
+               ("write-zeroes", 4 * MIB, 65536)], "operations")
+        equal([way[0].bytes for way in done if way[0].op == "flush"], [0],
+              "flushes")
+        for way in done:
+            equal([event.name for event in way], WAY, "the events")
+            for event in way:
+                equal((event.op, event.sector, event.bytes, event.dev),
+                      (way[0].op, way[0].sector, way[0].bytes, way[0].dev),
+                      f"what {event.name} is of")
+            for event in way[1:3]:
+                equal(event.lower, lower, "lower device")
+            if way[0].op != "flush":
+                equal(way[1].lower_sector, way[0].sector + START // 512,
+                      "lower sector")
+            equal([way[2].error, way[3].error], [0, 0], "errors")
+        stor.delete(name="one")
+
+
+@test
+def failed(stor, _devices):
+    """an I/O that fails says so below and above"""
+    with null_blk(size=64, memory_backed=1, badblocks="+8192-8199"):
+        stor.new("one", "/dev/stortest", offset=START)
+        settle()
+        with Disk("/dev/stor0") as disk:
+            with events("/dev/stor0") as collect:
+                for what in (lambda at: disk.read(at, 4096),
+                             lambda at: disk.write(at, bytes(4096))):
+                    try:
+                        what(8192 * 512 - START)
+                        check(False, "no error")
+                    except OSError as why:
+                        equal(why.errno, errno.EIO, "errno")
+                disk.read(0, 4096)
+                found = collect()
+        equal([(way[0].op, way[2].error, way[3].error)
+               for way in ways(found)],
+              [("read", -errno.EIO, -errno.EIO),
+               ("write", -errno.EIO, -errno.EIO), ("read", 0, 0)],
+              "errors below, and above")
+        stor.delete(name="one")
+
+
+@test
+def many(stor, devices):
+    """thousands of I/Os of several jobs: each submit has its end"""
+    device = devices[0]
+    stor.new("one", device, offset=START, length=32 * MIB)
+    settle()
+    with events("/dev/stor0") as collect:
+        fio({"small": {"rw": "randrw", "bs": "4k", "iodepth": 32,
+                       "iodepth_batch_submit": 16},
+             "large": {"rw": "randrw", "bs": "256k", "iodepth": 4,
+                       "offset": "16m", "ioengine": "io_uring"}},
+            filename="/dev/stor0", direct=1, ioengine="libaio", size="4m",
+            randseed=7)
+        found = collect()
+    done = ways(found)
+    check(len(done) >= 1000, f"only {len(done)} I/Os")
+    for way in done:
+        equal([event.name for event in way], WAY, "the events")
+        equal(way[1].lower_sector, way[0].sector + START // 512,
+              "lower sector")
+    small = sum(way[0].bytes for way in done
+                if way[0].op in ("read", "write"))
+    check(small >= 8 * MIB, f"only {small} bytes")
+    note(f"{len(done)} I/Os, {small >> 10} KiB")
+    stor.delete(name="one")
+
+
+main(setup, clean)

@@ -7,8 +7,8 @@
 #	make -C <kernel tree> M=$PWD modules
 
 .DEFAULT_GOAL := help
-.PHONY: help all module tools test lint demo shell bench bench-scaling bench-profile docs
-.PHONY: generate clean
+.PHONY: help all module tools test test-debug lint demo shell
+.PHONY: bench bench-scaling bench-profile docs generate clean
 MAKEFLAGS += --no-print-directory
 
 help:
@@ -17,6 +17,9 @@ help:
 	@echo 'make test      all tests; the last line counts them'
 	@echo '                 T=NAME   those whose name contains NAME'
 	@echo '                 T=--list the names'
+	@echo 'make test-debug  the selftests on a kernel that looks for errors by itself: KASAN,'
+	@echo '               lockdep, kmemleak, failing allocations; building it takes long, once'
+	@echo '                 T=NAME   one program of selftests/'
 	@echo 'make lint      the linters among the tests'
 	@echo 'make bench     instructions per I/O, beside dm-linear and dm-multipath, in build/bench'
 	@echo 'make bench-profile   where they go, by function: DEVICE=stor'
@@ -41,6 +44,9 @@ module tools:
 
 test:
 	@qemu-test/test $(T)
+
+test-debug:
+	@qemu-test/test --kernel debug $(T)
 
 lint:
 	@qemu-test/test lint/

@@ -20,10 +20,16 @@ _BAD = re.compile(
             r"\bKernel panic - ",
             r"\bINFO: task .* blocked for more than ",
             r"\brcu: INFO: .*stall|\bINFO: rcu.*stall",
-            # Lockdep's, of those that do not begin with WARNING.
+            # Lockdep's, of those that do not begin with WARNING or BUG; and that it, or
+            # another that watches, has stopped to watch.
             r"\bINFO: (?:possible|inconsistent|suspicious|trying to register non-static) ",
             r"\bpossible (?:circular|recursive|irq) lock",
             r"\bDEBUG_LOCKS_WARN_ON\b",
+            r"\bturning off the locking correctness validator\b",
+            r"\bODEBUG: |\bODEBUG disabled\b",
+            r"\bkmemleak: (?:Cannot allocate|Memory pool empty|Kernel memory leak detector disabled)",
+            # The slab allocator's.
+            r"\bBUG \S+ \(.*\): ",
             r"\brefcount_t: ",
             r"\blist_(?:add|del) corruption",
             r"\bkmemleak: \d+ new suspected memory leaks",

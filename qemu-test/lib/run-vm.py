@@ -141,8 +141,6 @@ def qemu_options(args: argparse.Namespace, ports: dict[str, int], drives: list[i
         opts += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", cpu]
     elif args.accel == "tcg":
         opts += ["-accel", "tcg,thread=multi", "-cpu", cpu]
-    if os.environ.get("STOR_PASS_PLUGIN"):
-        opts += ["-plugin", os.environ["STOR_PASS_PLUGIN"]]
     opts += ["-device", "virtio-serial-pci,id=stor-ports"]
     for name, fd in ports.items():
         opts += ["-chardev", f"file,id=stor-{name},path=/proc/self/fd/{fd}"]

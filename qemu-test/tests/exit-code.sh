@@ -36,7 +36,7 @@ check "what is written below --rw stays" [ "$(cat "$dir/file" 2>&1)" = kept ]
 check "the checkout is read-only" grep -qx 'the checkout is read-only' "$err"
 check "the kernel log is named on failure" grep -q 'kernel log: .*build/log/vm-' "$err"
 
-for bad in '--nvme 1X' '--nvme 1G,lbads=10' '--cpus 0' '--memory lots' '--kernel debug' '--frobnicate' \
+for bad in '--nvme 1X' '--nvme 1G,lbads=10' '--cpus 0' '--memory lots' '--kernel nosuch' '--frobnicate' \
 	'--icount --cpus 2' '--plugin /does/not/exist.so' '--nvme 1G,nul' '--timeout never' '--rw /does/not/exist'; do
 	# shellcheck disable=SC2086 # words are wanted
 	vm $bad -- true >/dev/null 2>"$err"

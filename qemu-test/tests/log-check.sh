@@ -29,7 +29,19 @@ for line in \
 	'INFO: task fio:123 blocked for more than 120 seconds.' \
 	'CPU: 0 UID: 0 PID: 1 Comm: sh Tainted: G        W  OE       7.3.4' \
 	'watchdog: BUG: soft lockup - CPU#0 stuck for 22s!' \
-	'rust_kernel: panicked at kmod/engine/mod.rs:1:1:'; do
+	'rust_kernel: panicked at kmod/engine/mod.rs:1:1:' \
+	'INFO: trying to register non-static key.' \
+	'BUG: sleeping function called from invalid context at mm/slab.h:1' \
+	'[ BUG: Invalid wait context ]' \
+	'WARNING: suspicious RCU usage' \
+	'turning off the locking correctness validator.' \
+	'ODEBUG: free active (active state 0) object: 0 object type: work_struct hint: stor' \
+	'ODEBUG: Out of memory. ODEBUG disabled' \
+	'UBSAN: array-index-out-of-bounds in block/blk-mq.c:1:1' \
+	'BUG kmalloc-64 (Tainted: G           OE      ): Poison overwritten' \
+	'kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)' \
+	'kmemleak: Cannot allocate a kmemleak_object structure' \
+	'list_del corruption. prev->next should be 0, but was 1.'; do
 	check "bad: $line" [ "$(verdict "$line")" = 1 ]
 done
 for line in \
@@ -37,6 +49,10 @@ for line in \
 	'stor: module verification failed: signature and/or required key missing - tainting kernel' \
 	'CPU: 0 UID: 0 PID: 1 Comm: sh Tainted: G           OE       7.3.4' \
 	'Spectre V2 : WARNING: Unprivileged eBPF is enabled' \
+	'kmemleak: Kernel memory leak detector initialized (mem pool available: 15755)' \
+	'kmemleak: Automatic memory scanning thread started' \
+	'FAULT_INJECTION: forcing a failure.' \
+	'nvme0n1: injecting I/O error for READ at sector 0:8' \
 	'nvme nvme0: 2/0/0 default/read/poll queues'; do
 	check "good: $line" [ "$(verdict "$line")" = 0 ]
 done

@@ -13,10 +13,13 @@ SKIP = 4  # exit code of a program that could not test anything
 
 # What the kernel log must not get while a test runs.
 BAD_LOG = re.compile(
-    r"-\[ cut here \]-|\bWARNING: |\bBUG: |\bOops: |kernel BUG at |"
+    r"-\[ cut here \]-|\bWARNING: |\bBUG: |\bBUG \S+ \(|\bOops: |kernel BUG at |"
     r"general protection fault|blocked for more than |"
     r"rcu: INFO: .*stall|refcount_t: |list_(add|del) corruption|"
-    r"panicked at"
+    r"panicked at|KASAN: |UBSAN: |ODEBUG|"
+    r"INFO: (possible|inconsistent|suspicious|trying to register non-static) |"
+    r"turning off the locking correctness validator|"
+    r"kmemleak: (Cannot|Memory pool|Kernel memory leak detector disabled)"
 )
 
 _tests = []

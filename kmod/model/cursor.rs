@@ -28,14 +28,14 @@ impl Cursor {
 
     /// As one word. Indexes go up to 65536, CPUs to 8192 and steps to 100: all of it fits.
     pub fn pack(self) -> u64 {
-        u64::from(self.volume) << (CPU_BITS + STEP_BITS)
-            | u64::from(self.cpu) << STEP_BITS
+        (u64::from(self.volume) << (CPU_BITS + STEP_BITS))
+            | (u64::from(self.cpu) << STEP_BITS)
             | u64::from(self.step)
     }
 
     /// From what [`Self::pack`] gave; of 0, the beginning.
     pub fn unpack(word: u64) -> Self {
-        let bits = |shift: u32, count: u32| (word >> shift & ((1 << count) - 1)) as u32;
+        let bits = |shift: u32, count: u32| ((word >> shift) & ((1 << count) - 1)) as u32;
         Self {
             volume: bits(CPU_BITS + STEP_BITS, u64::BITS - CPU_BITS - STEP_BITS),
             cpu: bits(STEP_BITS, CPU_BITS),

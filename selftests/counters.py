@@ -385,9 +385,10 @@ def as_fio_sees_it(stor, _devices):
     """no percentile is longer than in fio's own log of latencies, by 1 %"""
     # What fio sees and stor does not: from the system call to our queue, and
     # from our end to fio's wake-up. It is there once for each I/O, so it is
-    # what the medians differ by.
+    # what the medians differ by. Now and then it is more, when fio has to wait
+    # for the CPU: strictly, the backing is so slow that this is little.
     with null_blk(size=64, memory_backed=1, irqmode=2,
-                  completion_nsec=4000000):
+                  completion_nsec=40000000 if STRICT else 4000000):
         stor.new("one", "/dev/stortest")
         settle()
         before = idle(stor)

@@ -53,10 +53,14 @@ def kmemleak_text():
     symbols = _symbols()
     names = {"mem_pool_alloc", "__alloc_object", "__create_object",
              "create_object", "kmemleak_alloc", "kmemleak_alloc_percpu"}
-    at = [number for number, (_, name, module) in enumerate(symbols)
-          if name in names and not module]
-    if not at:
+    middle = [address for address, name, module in symbols
+              if name == "kmemleak_alloc" and not module]
+    if not middle:
         return 0, 0
+    # Other files may have functions by these names.
+    at = [number for number, (address, name, module) in enumerate(symbols)
+          if name in names and not module and
+          abs(address - middle[0]) < 32768]
     return symbols[at[0]][0], symbols[at[-1] + 1][0]
 
 

@@ -135,6 +135,22 @@ def allocations(probability=0, within=None, without=None, tasks=False,
 
 
 @contextlib.contextmanager
+def reserves(within):
+    """Let memory pools give what they have in reserve, and nothing else."""
+    need("fail_mempool_alloc")
+    capability = Capability("fail_mempool_alloc")
+    try:
+        capability.reset()
+        capability.set(times=MANY, stacktrace_depth=32,
+                       require_start=hex(within[0]),
+                       require_end=hex(within[1]), probability=100)
+        yield Failing([capability])
+    finally:
+        capability.set(probability=0)
+        capability.reset()
+
+
+@contextlib.contextmanager
 def this_task():
     """For allocations(tasks=True): those of this thread, from now on."""
     fd = os.open("/proc/thread-self/make-it-fail", os.O_WRONLY)

@@ -27,7 +27,7 @@ _BAD = re.compile(
             r"\bDEBUG_LOCKS_WARN_ON\b",
             r"\bturning off the locking correctness validator\b",
             r"\bODEBUG: |\bODEBUG disabled\b",
-            r"\bkmemleak: (?:Cannot allocate|Memory pool empty|Kernel memory leak detector disabled)",
+            r"\bkmemleak: (?:Cannot allocate a kmemleak_object|Memory pool empty|Kernel memory leak detector disabled)",
             # The slab allocator's.
             r"\bBUG \S+ \(.*\): ",
             r"\brefcount_t: ",

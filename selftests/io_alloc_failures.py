@@ -27,7 +27,7 @@ def ready():
     return setup()
 
 
-def rounds(stor, device, seed, failing, tasks=False):
+def rounds(stor, device, seed, failing, tasks=False, number=ROUNDS):
     """Many rounds of I/O on a volume, in each a different share of failures.
 
     failing(probability) is a context in which allocations fail.
@@ -40,7 +40,7 @@ def rounds(stor, device, seed, failing, tasks=False):
         for region in regions:
             region.faulty = inject.this_task
     shares, failed = random.Random(seed), 0
-    for _ in range(ROUNDS):
+    for _ in range(number):
         with failing(shares.choice((5, 20, 50, 100))) as count:
             load.together(regions, STEPS, LIMIT)()
             failed += count.count()
@@ -86,6 +86,19 @@ def atomic(stor, devices):
         done(ends)
         wrong = [what for what in ends if not what.endswith(" done")]
         check(not wrong, f"not all went well: {wrong}")
+
+
+@test
+def reserves(stor, devices):
+    """every memory pool below stor is down to its reserve: I/O goes on"""
+    within = inject.module_text()
+    # The kernel tells of each time, so there are few rounds.
+    failed, ends = rounds(stor, devices[0], 4,
+                          lambda _: inject.reserves(within),
+                          number=max(ROUNDS // 10, 2))
+    check(failed > 0, "no pool was asked")
+    wrong = [what for what in ends if not what.endswith(" done")]
+    check(not wrong, f"not all went well: {wrong}")
 
 
 @test

@@ -19,7 +19,10 @@ use kernel::{
     error::{code::*, from_err_ptr, to_result},
     prelude::*,
     str::NullTerminatedFormatter,
-    sync::atomic::{ordering::*, Atomic},
+    sync::{
+        atomic::{ordering::*, Atomic},
+        LockClassKey,
+    },
     types::Opaque,
 };
 
@@ -401,6 +404,8 @@ pub(crate) struct Disk<T: Operations> {
     /// There are links between the disk and its backing in sysfs.
     linked: Atomic<bool>,
     identity: KBox<shim::stor_identity>,
+    /// Of the locks of its flushes; used until it is put.
+    flush_class: Pin<KBox<LockClassKey>>,
     tags: Tags,
 }
 
@@ -436,6 +441,9 @@ impl<T: Operations> Disk<T> {
             format_args!("{}", Hyphenated(params.uuid)),
         )?;
 
+        // Disks may stand on each other in any way, so each has its own.
+        let flush_class = KBox::pin_init(LockClassKey::new_dynamic(), GFP_KERNEL)?;
+
         let data = KBox::into_raw(data);
         // SAFETY: The set is set up, the limits may be written to, and the lock class is static.
         let disk = from_err_ptr(unsafe {
@@ -463,6 +471,7 @@ impl<T: Operations> Disk<T> {
             state: Atomic::new(NEW),
             linked: Atomic::new(false),
             identity,
+            flush_class,
             tags,
         };
         let fops: &'static bindings::block_device_operations = &Table::<T>::FOPS;
@@ -475,6 +484,7 @@ impl<T: Operations> Disk<T> {
             bindings::set_capacity(disk, params.capacity.0);
             bindings::set_disk_ro(disk, params.read_only);
             shim::stor_shim_disk_match_nowait(disk, this.backing().as_ptr());
+            shim::stor_shim_disk_flush_class(disk, this.flush_class.as_ptr());
             // Writeback is throttled below, where it is known how long the device takes.
             bindings::blk_queue_flag_set(
                 shim::stor_shim_const_STOR_SHIM_QUEUE_FLAG_DISABLE_WBT,

@@ -123,14 +123,16 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, which the user is told of.
     pub(crate) fn prepare_reply(&self, cmd: u32) -> Result<Reply<'_>> {
         let mut hdr = core::ptr::null_mut();
         // SAFETY: `info` is valid by the type invariant, and `hdr` may be written to.
         let skb =
             unsafe { shim::stor_shim_genl_reply_new(self.info.as_ptr(), cmd as u8, &mut hdr) };
         Ok(Reply {
-            message: Message::new(skb, hdr)?,
+            message: Message::new(skb, hdr).map_err(|_| {
+                self.refuse(&Refusal::plain(Errno::NoMem, format_args!("out of memory")))
+            })?,
             info: self.info,
             _call: PhantomData,
         })

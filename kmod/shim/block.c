@@ -139,6 +139,24 @@ void stor_shim_disk_match_nowait(struct gendisk *disk,
 }
 
 /**
+ * stor_shim_disk_flush_class - give the locks of a disk's flushes a class of their own
+ * @disk: a disk that nobody can see yet
+ * @key: the class
+ *
+ * The block layer ends a flush under such a lock. A flush of the device below
+ * ends one of ours, which takes the same lock of another queue.
+ */
+void stor_shim_disk_flush_class(struct gendisk *disk,
+				struct lock_class_key *key)
+{
+	struct blk_mq_hw_ctx *hctx;
+	unsigned long i;
+
+	queue_for_each_hw_ctx(disk->queue, hctx, i)
+		blk_mq_hctx_set_fq_lock_class(hctx, key);
+}
+
+/**
  * stor_shim_disk_mark_dead - tell what stands on a disk and on its partitions
  * @disk: the disk
  * @surprise: nothing can be written back any more

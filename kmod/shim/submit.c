@@ -273,6 +273,8 @@ unsigned int stor_shim_rq_bvecs(struct request *rq, struct bio_vec *table,
  */
 int stor_shim_bvec_pool_init(struct mempool *pool, unsigned int nr_bvecs)
 {
+	/* It counts on from what it finds there. */
+	memset(pool, 0, sizeof(*pool));
 	return mempool_init_kmalloc_pool(pool, 1,
 					 nr_bvecs * sizeof(struct bio_vec));
 }

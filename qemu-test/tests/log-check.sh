@@ -44,6 +44,9 @@ for line in \
 	'list_del corruption. prev->next should be 0, but was 1.'; do
 	check "bad: $line" [ "$(verdict "$line")" = 1 ]
 done
+check "bad: a leak after others were set aside" [ "$(verdict "kmemleak: 1 new suspected memory leaks
+kmemleak: set aside by stor's selftests
+kmemleak: 2 new suspected memory leaks")" = 1 ]
 for line in \
 	'stor: loading out-of-tree module taints kernel.' \
 	'stor: module verification failed: signature and/or required key missing - tainting kernel' \

@@ -53,10 +53,14 @@ def kmemleak_text():
     symbols = _symbols()
     names = {"mem_pool_alloc", "__alloc_object", "__create_object",
              "create_object", "kmemleak_alloc", "kmemleak_alloc_percpu"}
-    at = [number for number, (_, name, module) in enumerate(symbols)
-          if name in names and not module]
-    if not at:
+    middle = [address for address, name, module in symbols
+              if name == "kmemleak_alloc" and not module]
+    if not middle:
         return 0, 0
+    # Other files may have functions by these names.
+    at = [number for number, (address, name, module) in enumerate(symbols)
+          if name in names and not module and
+          abs(address - middle[0]) < 32768]
     return symbols[at[0]][0], symbols[at[-1] + 1][0]
 
 
@@ -128,6 +132,22 @@ def allocations(probability=0, within=None, without=None, tasks=False,
             each.reset()
             each.set(ignore_gfp_wait=True)
         failing.capabilities[1].set(min_order=1)
+
+
+@contextlib.contextmanager
+def reserves(within):
+    """Let memory pools give what they have in reserve, and nothing else."""
+    need("fail_mempool_alloc")
+    capability = Capability("fail_mempool_alloc")
+    try:
+        capability.reset()
+        capability.set(times=MANY, stacktrace_depth=32,
+                       require_start=hex(within[0]),
+                       require_end=hex(within[1]), probability=100)
+        yield Failing([capability])
+    finally:
+        capability.set(probability=0)
+        capability.reset()
 
 
 @contextlib.contextmanager

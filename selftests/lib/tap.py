@@ -19,7 +19,8 @@ BAD_LOG = re.compile(
     r"panicked at|KASAN: |UBSAN: |ODEBUG|"
     r"INFO: (possible|inconsistent|suspicious|trying to register non-static) |"
     r"turning off the locking correctness validator|"
-    r"kmemleak: (Cannot|Memory pool|Kernel memory leak detector disabled)"
+    r"kmemleak: (Cannot allocate a kmemleak_object|Memory pool empty|"
+    r"Kernel memory leak detector disabled)"
 )
 
 _tests = []

@@ -291,11 +291,7 @@ unsafe fn retry(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lo
         let has_data = op == bindings::req_op_REQ_OP_READ || op == bindings::req_op_REQ_OP_WRITE;
         if has_data && table.is_null() && !first.is_null() {
             if let Err(status) = clone_bio(bio, bdev, first, (*pdu).opf) {
-                (*pdu).status = status.as_raw();
-                if !bindings::blk_mq_complete_request_remote(rq) {
-                    finish(rq, stat::now_if(pdu));
-                }
-                return;
+                return ended(rq, pdu, status);
             }
         } else {
             new_bio(bio, bdev, rq, (*pdu).opf, table, segments);
@@ -333,6 +329,19 @@ unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
         if !(*bio).bi_crypt_context.is_null() || !(*pdu).table.is_null() {
             lower.release(pdu);
         }
+        ended(rq, pdu, status);
+    }
+}
+
+/// Hands a request on whose lower bio is done with, to the CPU that it belongs to. Any context.
+///
+/// # Safety
+///
+/// The request was sent, its bio holds nothing any more, and nobody else ends it.
+#[inline(always)]
+unsafe fn ended(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, status: Status) {
+    // SAFETY: By the contract of this function.
+    unsafe {
         (*pdu).status = status.as_raw();
         let now = stat::now_if(pdu);
         (*pdu).sent = now.saturating_sub((*pdu).sent);

@@ -221,15 +221,21 @@ void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
 {
 	struct bio *bio = &pdu->bio;
 
-	if (likely(batch->mode == STOR_SUBMIT_FREE || bio->bi_opf & REQ_NOWAIT)) {
+	if (likely(batch->mode == STOR_SUBMIT_FREE)) {
 		stor_submit(pdu);
-	} else if (batch->mode == STOR_SUBMIT_TRY && stor_may_try(bio)) {
+		return;
+	}
+	/* One that the user does not want to wait may still be put to sleep. */
+	if (!stor_may_try(bio) ||
+	    (batch->mode == STOR_SUBMIT_WORKER && !(bio->bi_opf & REQ_NOWAIT))) {
+		stor_shim_punt(pdu, punt);
+		return;
+	}
+	if (!(bio->bi_opf & REQ_NOWAIT)) {
 		bio->bi_opf |= REQ_NOWAIT;
 		pdu->tried = true;
-		stor_submit(pdu);
-	} else {
-		stor_shim_punt(pdu, punt);
 	}
+	stor_submit(pdu);
 }
 
 bool stor_shim_bdev_nowait(struct block_device *bdev)

@@ -17,7 +17,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from fio import VERIFY, fio  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
-from stats import failures  # noqa: E402
+from stats import failures, stat  # noqa: E402
 from stor import (MIB, call, clean, need, number_of,  # noqa: E402
                   one_of_each, pattern, run, settle, setup)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
@@ -317,6 +317,33 @@ def mixed_plugs(stor, _devices):
                 size=f"{SCALE}m")
         no_errors(stor)
         for name in ("top", "part1", "part0"):
+            stor.delete(name=name)
+
+
+@test
+def tried(stor, _devices):
+    """what must not wait below, and would, goes down later and whole"""
+    # A batch larger than a plug is flushed while the last request is on its
+    # way into it, so its bios are tried. With two requests below most of them
+    # come back, and those below have changed them. io_uring asks not to wait
+    # by itself, libaio does not.
+    size = 16 * MIB
+    with null_blk(size=64, memory_backed=1, submit_queues=1,
+                  hw_queue_depth=2, irqmode=2, completion_nsec=100000):
+        stor.new("low", "/dev/stortest")
+        stor.new("top", "/dev/stor0")
+        settle()
+        lower = pathlib.Path("/sys/block/stortest/stat")
+        before = int(lower.read_text().split()[6])
+        fio({"v": {"filename": "/dev/stor1", "rw": "randwrite", "bs": "4k",
+                   "iodepth": 128, "iodepth_batch_submit": 128,
+                   "iodepth_batch_complete_min": 64, "size": size}}, **VERIFY)
+        written = int(lower.read_text().split()[6]) - before
+        equal(written, size // 512, "sectors written below")
+        check(stat(stor, "low").failed.get("again", 0) > 0,
+              "nothing was tried in vain")
+        equal(stat(stor, "top").failed, {}, "failures of who has not asked")
+        for name in ("top", "low"):
             stor.delete(name=name)
 
 

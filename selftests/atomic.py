@@ -10,8 +10,8 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from blktrace import requests  # noqa: E402
 from lower import null_blk  # noqa: E402
-from stor import (MIB, Device, Disk, clean, number_of,  # noqa: E402
-                  pattern, run, settle, setup)
+from stor import (MIB, Device, Disk, clean, error_of,  # noqa: E402
+                  number_of, pattern, run, settle, setup)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
 
 RWF_ATOMIC = 0x40
@@ -27,13 +27,9 @@ def limits(name):
     return [number_of(queue / limit) for limit in LIMITS]
 
 
-def error_of(disk, offset, length):
+def untorn(disk, offset, length):
     """What an untorn write ends with."""
-    try:
-        disk.write(offset, bytes(length), RWF_ATOMIC)
-        return 0
-    except OSError as why:
-        return why.errno
+    return error_of(disk.write, offset, bytes(length), RWF_ATOMIC)
 
 
 def whole(stor, path):
@@ -61,7 +57,7 @@ def whole(stor, path):
             equal(disk.read(4 * size, size), pattern(size, size), "data")
         for offset, length in ((0, 2 * max(most, lower.block)),
                                (lower.block, 2 * lower.block)):
-            result = error_of(disk, offset, length)
+            result = untorn(disk, offset, length)
             if length > most or offset % length:
                 check(result in (errno.EINVAL, errno.EOPNOTSUPP),
                       f"{length} at {offset}: "
@@ -101,8 +97,8 @@ def large(stor, _devices):
         check(own[2] <= 512 or own == [0, 0, 0, 0],
               f"{own} where {most} is below, from sector 3 on")
         with Disk("/dev/stor0") as disk:
-            check(error_of(disk, 0, 4096) in (errno.EINVAL,
-                                              errno.EOPNOTSUPP),
+            check(untorn(disk, 0, 4096) in (errno.EINVAL,
+                                            errno.EOPNOTSUPP),
                   "an untorn write that can not be kept")
         stor.delete(name="odd")
     finally:
@@ -122,7 +118,7 @@ def none(stor, _devices):
         settle()
         equal(limits("stor0"), [0, 0, 0, 0], "limits")
         with Disk("/dev/stor0") as disk:
-            check(error_of(disk, 0, os.sysconf("SC_PAGE_SIZE")) in
+            check(untorn(disk, 0, os.sysconf("SC_PAGE_SIZE")) in
                   (errno.EINVAL, errno.EOPNOTSUPP), "it is not refused")
         stor.delete(name="one")
 

@@ -22,15 +22,14 @@ from lower import mapped, null_blk  # noqa: E402
 from netlink import Refused, Socket  # noqa: E402
 from stats import (BUCKETS, OPS, STAGES, Stat, bounds, dump,  # noqa: E402
                    stat)
-from stor import (C, MIB, Disk, Stor, clean, module,  # noqa: E402
-                  number_of, one_of_each, run, settle, setup, unload)
+from stor import (BLKDISCARD, BLKZEROOUT, C, MIB, Disk,  # noqa: E402
+                  Stor, clean, module, number_of, one_of_each, run, settle, setup, unload)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
 
 STRICT = os.environ.get("STOR_TEST_STAT_STRICT") == "1"
 IOS = int(os.environ.get("STOR_TEST_STAT_IOS", "5000"))
 START = MIB
 STOR = pathlib.Path("/sys/block/stor0/stor")
-BLKDISCARD, BLKZEROOUT = 0x1277, 0x127F
 
 
 def idle(stor, name="one"):

@@ -12,11 +12,11 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from blktrace import requests  # noqa: E402
-from stor import (MIB, Device, Disk, call, clean, need,  # noqa: E402
-                  one_of_each, pattern, run, setup)
+from stor import (BLKDISCARD, BLKZEROOUT, MIB, Device,  # noqa: E402
+                  Disk, call, clean, need, one_of_each, pattern, run, setup)
 from tap import Skip, check, equal, main, note, test  # noqa: E402
 
-BLKDISCARD, BLKSECDISCARD, BLKZEROOUT = 0x1277, 0x127D, 0x127F
+BLKSECDISCARD = 0x127D
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16
 START, LENGTH, ALL = 2 * MIB, 4 * MIB, 8 * MIB
 

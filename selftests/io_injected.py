@@ -11,8 +11,9 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import inject  # noqa: E402
 import load  # noqa: E402
-from stor import (MIB, Device, Disk, clean, one_of_each,  # noqa: E402
-                  pattern, settle, setup)
+from stor import (BLKDISCARD, BLKZEROOUT, MIB, Device,  # noqa: E402
+                  Disk, clean, error_of, one_of_each, pattern, settle,
+                  setup)
 from tap import check, equal, main, note, test  # noqa: E402
 
 ROUNDS = int(os.environ.get("STOR_TEST_INJECTIONS") or 50)
@@ -40,13 +41,13 @@ def attempt(path, how, offset, length):
     """What one I/O ends with: 0 or the number of an error."""
     with Disk(path) as disk:
         if how == "read":
-            return load.error_of(disk.read, offset, length)
+            return error_of(disk.read, offset, length)
         if how == "write":
-            return load.error_of(disk.write, offset, bytes(length))
+            return error_of(disk.write, offset, bytes(length))
         if how == "flush":
-            return load.error_of(os.fsync, disk.fd)
-        code = load.BLKDISCARD if how == "discard" else load.BLKZEROOUT
-        return load.error_of(disk.range, code, offset, length)
+            return error_of(os.fsync, disk.fd)
+        code = BLKDISCARD if how == "discard" else BLKZEROOUT
+        return error_of(disk.range, code, offset, length)
 
 
 @test
@@ -66,12 +67,12 @@ def lower_bios(stor, devices):
                 at = chance.choice(list(data))
                 if how == "write":
                     new = pattern(number, 65536)
-                    end = load.error_of(disk.write, at, new)
+                    end = error_of(disk.write, at, new)
                     data[at] = None if end else new
                 elif how == "read":
-                    end = load.error_of(disk.read, at, 4096)
+                    end = error_of(disk.read, at, 4096)
                 else:
-                    end = load.error_of(os.fsync, disk.fd)
+                    end = error_of(os.fsync, disk.fd)
                 met = failing.count() - before
                 equal(end, errno.EIO if met else 0,
                       f"{how} at {at}, where {met} bios failed")

@@ -14,12 +14,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from blktrace import BYSTANDER, TRACING  # noqa: E402
 from fio import fio  # noqa: E402
 from lower import null_blk  # noqa: E402
-from stor import (MIB, Disk, clean, one_of_each, pattern,  # noqa: E402
-                  settle, setup)
+from stor import (BLKDISCARD, BLKZEROOUT, MIB, Disk,  # noqa: E402
+                  clean, one_of_each, pattern, settle, setup)
 from tap import Skip, check, equal, main, note, test  # noqa: E402
 
 START = 3 * MIB
-BLKDISCARD, BLKZEROOUT = 0x1277, 0x127F
 WAY = ["stor_submit", "stor_lower_submit", "stor_lower_complete", "stor_end"]
 EVENT = re.compile(r"\b(stor_\w+): dev=")
 Event = collections.namedtuple(

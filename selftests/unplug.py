@@ -12,8 +12,8 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from stor import (MIB, Device, Disk, clean, need, pattern,  # noqa: E402
-                  refused, run, settle, setup)
+from stor import (MIB, Device, Disk, clean, error_of, need,  # noqa: E402
+                  pattern, refused, run, settle, setup)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
 
 
@@ -66,15 +66,6 @@ def cleanup(stor, devices, drive):
     if not drive.pci.exists() or not drive.device.sys.exists():
         drive.put_back()
     return left
-
-
-def error_of(function, *args):
-    """The error that something ends with."""
-    try:
-        function(*args)
-        return 0
-    except OSError as why:
-        return why.errno
 
 
 @test

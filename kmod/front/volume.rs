@@ -6,9 +6,10 @@ use crate::{
     engine,
     kapi::{
         bdev::{Backing, DevName, DevT},
-        disk::{Closed, Disk, GateError, Operations, Params},
+        disk::{Closed, Disk, GateError, Params},
         limits::StackedLimits,
         lower::{Batch, Lower},
+        queue::Operations,
         request::{Request, Status},
         stat::Stat,
         sysfs::File,

@@ -12,6 +12,7 @@ pub(crate) mod global;
 pub(crate) mod limits;
 pub(crate) mod lower;
 mod message;
+pub(crate) mod queue;
 pub(crate) mod request;
 pub(crate) mod stat;
 pub(crate) mod sys;

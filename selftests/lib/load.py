@@ -22,7 +22,6 @@ import stor
 import tap
 
 BLOCK = 4096
-BLKDISCARD, BLKZEROOUT = 0x1277, 0x127F
 ZEROES = bytes(BLOCK)
 # What I/O may end with; anything else is no I/O error.
 ERRORS = {errno.EIO, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.ENODATA,
@@ -31,15 +30,6 @@ ERRORS = {errno.EIO, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.ENODATA,
 KINDS = ("read", "write", "flush", "discard", "zeroes", "batch")
 
 IO_SETUP, IO_DESTROY, IO_GETEVENTS, IO_SUBMIT = 206, 207, 208, 209
-
-
-def error_of(function, *args):
-    """What a system call ends with: 0 or the number of an error."""
-    try:
-        function(*args)
-        return 0
-    except OSError as why:
-        return why.errno
 
 
 class Batch:
@@ -148,7 +138,7 @@ class Region:
 
     def _call(self, function, *args):
         with self.faulty():
-            return error_of(function, *args)
+            return stor.error_of(function, *args)
 
     def step(self, disk, batch):
         """One I/O, or one batch."""
@@ -173,7 +163,7 @@ class Region:
             number = self._call(os.fsync, disk.fd)
             self.expect(kind, 0, self.blocks, number)
         elif kind in ("discard", "zeroes"):
-            code = BLKDISCARD if kind == "discard" else BLKZEROOUT
+            code = stor.BLKDISCARD if kind == "discard" else stor.BLKZEROOUT
             number = self._call(disk.range, code, where, count * BLOCK)
             self.written(at, [ZEROES] * count, number)
             if kind == "discard":  # what a discarded block holds is open

@@ -33,6 +33,8 @@ U64 = {"offset", "length", "gate-count", "gate-last", "gate-longest"}
 U8 = {"read-only"}
 
 BLKRRPART, BLKFLSBUF, BLKPG = 0x125F, 0x1261, 0x1269
+BLKROGET, BLKGETSIZE64 = 0x125E, 0x80081272
+BLKDISCARD, BLKZEROOUT = 0x1277, 0x127F
 MIB = 1 << 20
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -360,9 +362,26 @@ class Disk:
         """Any ioctl."""
         return fcntl.ioctl(self.fd, number, argument)
 
+    def size(self):
+        """What BLKGETSIZE64 says."""
+        return struct.unpack("=Q", self.ioctl(BLKGETSIZE64, bytes(8)))[0]
+
+    def read_only(self):
+        """What BLKROGET says."""
+        return struct.unpack("=i", self.ioctl(BLKROGET, bytes(4)))[0]
+
     def range(self, number, offset, length):
         """BLKDISCARD and its like."""
         return fcntl.ioctl(self.fd, number, struct.pack("=QQ", offset, length))
+
+
+def error_of(function, *args):
+    """The number of the error that a system call ends with, or 0."""
+    try:
+        function(*args)
+        return 0
+    except OSError as why:
+        return why.errno
 
 
 def call(function, *args):

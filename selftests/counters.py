@@ -379,29 +379,55 @@ def percentile(sorted_latencies, part):
     return sorted_latencies[rank - 1]
 
 
+# How many in a million I/Os take how long, in ms: each percentile that is
+# compared lies well inside of one step.
+STEPS = ((950000, 100), (45000, 150), (4500, 200), (450, 300), (45, 400),
+         (5, 500))
+
+
+@contextlib.contextmanager
+def slow():
+    """A backing that is slow in a known way; gives its path."""
+    if not STRICT:
+        with null_blk(size=64, memory_backed=1, irqmode=2,
+                      completion_nsec=4000000):
+            yield "/dev/stortest"
+        return
+    scale, at, table = 800, 0, []  # sectors for each of a million
+    for share, delay in STEPS:
+        table.append(f"{at} {share * scale} delay /dev/stortest {at} {delay}")
+        at += share * scale
+    with null_blk(size=at // 2048 + 1), \
+            mapped("stortest-slow", "\n".join(table) + "\n") as lower:
+        yield lower
+
+
 @test
 def as_fio_sees_it(stor, _devices):
     """no percentile is longer than in fio's own log of latencies, by 1 %"""
     # What fio sees and stor does not: from the system call to our queue, and
     # from our end to fio's wake-up. It is there once for each I/O, so it is
     # what the medians differ by. Now and then it is more, when fio has to wait
-    # for the CPU: strictly, the backing is so slow that this is little.
-    with null_blk(size=64, memory_backed=1, irqmode=2,
-                  completion_nsec=40000000 if STRICT else 4000000):
-        stor.new("one", "/dev/stortest")
+    # for the CPU: strictly, the backing is so slow that this is little, and
+    # many wait for it at once, but each on its own and from another time on.
+    jobs = 16 if STRICT else 1
+    with slow() as lower:
+        stor.new("one", lower)
         settle()
         before = idle(stor)
         with tempfile.TemporaryDirectory() as folder:
-            fio({"log": {"rw": "randread", "bs": "4k", "iodepth": 1 if STRICT else 16,
-                         "io_size": IOS * 4096, "size": "32m",
-                         "norandommap": 1,
-                         "write_lat_log": f"{folder}/fio",
-                         "log_avg_msec": 0}},
-                filename="/dev/stor0", direct=1, ioengine="io_uring",
-                fixedbufs=1, registerfiles=1, timeout=7200)
-            lines = pathlib.Path(folder, "fio_lat.1.log").read_text()
+            fio({f"log{job}": {"startdelay": f"{job * 203}ms",
+                               "write_lat_log": f"{folder}/fio{job}"}
+                 for job in range(jobs)},
+                rw="randread", bs="4k", iodepth=1 if STRICT else 16,
+                io_size=-(-IOS // jobs) * 4096, norandommap=1,
+                size="100%" if STRICT else "32m",
+                log_avg_msec=0, filename="/dev/stor0", direct=1,
+                ioengine="io_uring", fixedbufs=1, registerfiles=1,
+                disk_util=0, timeout=600 + IOS // 100)
             seen = sorted(int(line.split(",")[1])
-                          for line in lines.splitlines())
+                          for path in pathlib.Path(folder).glob("*_lat.*")
+                          for line in path.read_text().splitlines())
         after = idle(stor)
         counts = dict(after.histograms["read", "total"])
         for bucket, count in before.histograms.get(("read", "total"),

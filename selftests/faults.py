@@ -16,12 +16,14 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+import inject  # noqa: E402
 from fio import VERIFY, Fio, load  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
 from stats import failures  # noqa: E402
 from stor import (MIB, Device, Disk, clean, number_of,  # noqa: E402
                   settle, setup)
-from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+from tap import (KernelLog, Skip, check, equal, main, note,  # noqa: E402
+                 test, wait_until)
 
 FAULTS = int(os.environ.get("STOR_TEST_FAULTS", "2"))
 SEED = 3
@@ -72,13 +74,14 @@ class Worker:
 
     It knows what each block may hold, and asks `allowed(begin, end, offset,
     length)` whether an I/O may fail, and `must(offset, length)` whether it has
-    to.
+    to. `error` is the one that it may fail with.
     """
 
-    def __init__(self, number, part, allowed, must=lambda *_: False):
+    def __init__(self, number, part, allowed, must=lambda *_: False,
+                 error=errno.EIO):
         self.rng, self.base, self.size = random.Random(
             SEED * 1000 + number), number * part, part
-        self.allowed, self.must = allowed, must
+        self.allowed, self.must, self.error = allowed, must, error
         self.holds = {}  # by block number: what may be there, None: anything
         self.done = self.failed = 0
         self.why, self.stop = None, threading.Event()
@@ -112,7 +115,7 @@ class Worker:
         what = (f"{'write' if write else 'read'} of {length} at {offset}: "
                 f"{errno.errorcode.get(number, 'done')}")
         if number:
-            equal(number, errno.EIO, f"errno of {what}")
+            equal(number, self.error, f"errno of {what}")
             check(self.allowed(begin, end, offset, length), what)
             self.failed += 1
         else:
@@ -340,6 +343,56 @@ def overdue(stor, devices):
         equal(number_of(STOR / "errors"), 0, "failed I/Os")
         note(f"late {FAULTS} times; " + totals(all_of_them))
         stor.delete(name="one")
+
+
+@test
+def given_up(stor, _devices):
+    """the backing's driver gives an I/O up: that I/O is timed out, no other"""
+    part, count = 4 * MIB, 4
+    rng = random.Random(SEED)
+    with null_blk(size=64, memory_backed=1):
+        stor.new("one", "/dev/stortest", offset=MIB, length=count * part)
+        settle()
+        with inject.lost_answers("stortest", 1000) as lose, \
+                workers(count, part, lambda *_: True, lambda *_: False,
+                        errno.ETIMEDOUT) as all_of_them:
+            for number in range(1, FAULTS + 1):
+                progress(all_of_them, 20)
+                lose(rng.randrange(20))
+                wait_until(lambda number=number: number_of(
+                    STOR / "errors") == number, "an error", LIMIT)
+            progress(all_of_them, 20)
+        equal(sum(worker.failed for worker in all_of_them), FAULTS,
+              "I/Os that have failed")
+        equal(failures(stor), {"timeout": FAULTS}, "failed I/Os")
+        equal(stor.get(name="one")["state"], "live", "state")
+        note(totals(all_of_them))
+        stor.delete(name="one")
+
+
+@test
+def lost(stor, devices):
+    """a drive's answer is lost: it is reset, and no I/O fails"""
+    part, count = 4 * MIB, 4
+    device = drives(devices)[-1]
+    rng = random.Random(SEED)
+    stor.new("one", device, offset=MIB, length=count * part)
+    settle()
+    log = KernelLog()
+    with inject.lost_answers(device.name, 1000) as lose, \
+            workers(count, part, lambda *_: False) as all_of_them:
+        for _ in range(FAULTS):
+            progress(all_of_them, 20)
+            log.lines()
+            lose(rng.randrange(20))
+            # The first time the driver asks for an abort, then it resets.
+            wait_until(lambda: any("reset controller" in line
+                                   for line in log.lines()), "a reset", LIMIT)
+        progress(all_of_them, 20)
+    equal(failures(stor), {}, "failed I/Os")
+    equal(stor.get(name="one")["state"], "live", "state")
+    note(f"{FAULTS} answers lost; " + totals(all_of_them))
+    stor.delete(name="one")
 
 
 main(setup, clean)

@@ -208,6 +208,37 @@ def bios(device, probability=100, interval=1):
         capability.reset()
 
 
+@contextlib.contextmanager
+def lost_answers(disk, milliseconds):
+    """Let a driver never hear of the end of an I/O (fail_io_timeout).
+
+    It gives up on it after that time. Gives a function that loses the next
+    answer, with the number of those to let through before.
+    """
+    need("fail_io_timeout")
+    capability = Capability("fail_io_timeout")
+    folder = pathlib.Path("/sys/block") / disk
+    patience = folder / "queue/io_timeout"
+    if not (folder / "io-timeout-fail").exists():
+        raise tap.Skip(f"answers to {disk} can not be lost")
+    before = patience.read_text()
+
+    def lose(after):
+        capability.set(probability=0)
+        capability.set(space=0, interval=after + 1, times=1)
+        capability.set(probability=100)
+    try:
+        capability.reset()
+        patience.write_text(str(milliseconds))
+        (folder / "io-timeout-fail").write_text("1")
+        yield lose
+    finally:
+        capability.set(probability=0)
+        capability.reset()
+        (folder / "io-timeout-fail").write_text("0")
+        patience.write_text(before)
+
+
 class ErrorRules:
     """The block layer's list of errors for parts of a device."""
 

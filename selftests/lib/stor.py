@@ -306,8 +306,8 @@ def backings():
                        "all data on it will be lost")
     devices = [Device(path) for path in named]
     for device in devices:
-        if device.size < 256 * MIB:
-            raise tap.Skip(f"{device} has less than 256 MiB")
+        if device.size < 384 * MIB:
+            raise tap.Skip(f"{device} has less than 384 MiB")
     return devices
 
 

@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Untorn writes: offered as the backing offers them, and passed on whole."""
 
+import contextlib
 import errno
 import os
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+import uring  # noqa: E402
 from blktrace import requests  # noqa: E402
-from lower import null_blk  # noqa: E402
-from stor import (MIB, Device, Disk, clean, error_of,  # noqa: E402
+from lower import null_blk, vacate  # noqa: E402
+from stats import failures  # noqa: E402
+from stor import (MIB, Device, Disk, buffer, clean, error_of,  # noqa: E402
                   number_of, pattern, run, settle, setup)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
 
@@ -38,8 +41,9 @@ def whole(stor, path):
     want = limits(lower.name)
     stor.new("one", lower, offset=MIB, length=8 * MIB)
     settle()
-    equal(limits("stor0"), want, "limits")
+    # What is merged must not be more than one write may be.
     _, least, most, _ = want
+    equal(limits("stor0"), [most, *want[1:]], "limits")
     with Disk("/dev/stor0") as disk:
         sizes, size = [], least
         while size and size <= most:
@@ -73,27 +77,41 @@ def drives(stor, devices):
         whole(stor, device.path)
 
 
-@test
-def large(stor, _devices):
-    """on a disk with untorn writes of many blocks (scsi_debug)"""
+@contextlib.contextmanager
+def scsi_debug(*options):
+    """A disk with untorn writes of many blocks; gives its path."""
     if run("modprobe", "scsi_debug", "dev_size_mb=32", "atomic_wr=1",
-           "physblk_exp=3", check=False).returncode:
+           "physblk_exp=3", *options, check=False).returncode:
         raise Skip("no scsi_debug with untorn writes")
     try:
         found = wait_until(lambda: list(pathlib.Path(
             "/sys/bus/pseudo/drivers/scsi_debug").glob(
                 "adapter*/host*/target*/*/block/*")), "the SCSI disk")
         settle()
-        path = f"/dev/{found[0].name}"
         if not limits(found[0].name)[0]:
             raise Skip("scsi_debug offers no untorn writes")
+        yield f"/dev/{found[0].name}"
+    except BaseException:
+        vacate()
+        raise
+    finally:
+        settle()
+        wait_until(lambda: run("modprobe", "-r", "scsi_debug",
+                               check=False).returncode == 0,
+                   "the end of scsi_debug", 20)
+
+
+@test
+def large(stor, _devices):
+    """on a disk with untorn writes of many blocks (scsi_debug)"""
+    with scsi_debug() as path:
         whole(stor, path)
         # From where an untorn write could not be kept whole, it is not
         # offered at all.
         stor.new("odd", path, offset=512 * 3, length=MIB)
         settle()
         own = limits("stor0")
-        most = limits(found[0].name)[2]
+        most = limits(Device(path).name)[2]
         check(own[2] <= 512 or own == [0, 0, 0, 0],
               f"{own} where {most} is below, from sector 3 on")
         with Disk("/dev/stor0") as disk:
@@ -101,12 +119,32 @@ def large(stor, _devices):
                                             errno.EOPNOTSUPP),
                   "an untorn write that can not be kept")
         stor.delete(name="odd")
-    finally:
+
+
+@test
+def merged(stor, _devices):
+    """untorn writes next to each other, in one batch: each is done, whole"""
+    # 24 blocks of 512 bytes at once, so 16 for a single write: two of 8 that
+    # were merged are no write that anybody could have made.
+    with scsi_debug("atomic_wr_max_length=24") as path:
+        lower = Device(path)
+        most = limits(lower.name)
+        check(most[0] > most[2], f"{most}: no room for a merged write")
+        stor.new("one", path, length=8 * MIB)
         settle()
-        stor.clean()
-        wait_until(lambda: run("modprobe", "-r", "scsi_debug",
-                               check=False).returncode == 0,
-                   "the end of scsi_debug", 20)
+        with Disk("/dev/stor0") as disk, uring.Ring() as ring:
+            data = [pattern(number, 4096) for number in range(4)]
+            memory = [buffer(block) for block in data]
+            for first in range(0, 16, 4):
+                results = ring.run([
+                    (uring.WRITE, disk.fd, (first + number) * 4096,
+                     uring.address(block), 4096, RWF_ATOMIC)
+                    for number, block in enumerate(memory)])
+                equal(results, [4096] * 4, "results")
+                equal(disk.read(first * 4096, 4 * 4096), b"".join(data),
+                      "data")
+        equal(failures(stor), {}, "failed I/Os")
+        stor.delete(name="one")
 
 
 @test

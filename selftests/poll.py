@@ -3,21 +3,27 @@
 """Polled I/O: whoever polls a volume polls what is below."""
 
 import contextlib
+import fcntl
+import mmap
 import os
 import pathlib
 import re
+import struct
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+import uring  # noqa: E402
 from fio import VERIFY, Fio, fio, load  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
 from stats import failures  # noqa: E402
-from stor import (MIB, Device, Disk, clean, number_of,  # noqa: E402
-                  pattern, settle, setup)
+from stor import (MIB, Device, Disk, buffer, clean, need,  # noqa: E402
+                  number_of, pattern, run, settle, setup)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
 
 ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "20"))
 POLLED = {"ioengine": "io_uring", "hipri": 1}
+FICLONERANGE = 0x4020940D
 CPUS = len(os.sched_getaffinity(0))
 # Without interrupts: a lower request that nobody polls never ends.
 CONFIG = {"size": 128, "memory_backed": 1, "submit_queues": CPUS,
@@ -175,6 +181,72 @@ def deleted(stor, _devices):
                 disk.write(0, pattern(number, 4096))
                 equal(disk.read(0, 4096), pattern(number, 4096), "data")
             stor.delete(name="one")
+
+
+@contextlib.contextmanager
+def two_extents(device):
+    """Files on XFS; gives descriptors of one and of one made of parts of it.
+
+    The first has 64 blocks in a row on the disk, the second the 40th of them
+    and then the 10th.
+    """
+    need("mkfs.xfs")
+    run("mkfs.xfs", "-q", "-f", "-m", "reflink=1", device)
+    with tempfile.TemporaryDirectory() as folder:
+        run("mount", device, folder)
+        files = []
+        try:
+            for name in ("row", "parts"):
+                files.append(os.open(f"{folder}/{name}", os.O_RDWR |
+                                     os.O_CREAT | os.O_DIRECT))
+            os.posix_fallocate(files[0], 0, 64 * 4096)
+            for block in range(64):
+                os.pwritev(files[0], [buffer(pattern(block, 4096))],
+                           block * 4096)
+            os.fsync(files[0])
+            for to, block in enumerate((40, 10)):
+                fcntl.ioctl(files[1], FICLONERANGE, struct.pack(
+                    "=qQQQ", files[0], block * 4096, 4096, to * 4096))
+            os.fsync(files[1])
+            yield files
+        finally:
+            for file in files:
+                os.close(file)
+            settle()
+            run("umount", folder)
+
+
+@test
+def merged(stor, _devices):
+    """a polled I/O goes before one in an unpolled queue: both end"""
+    # Of a read of two extents only the first is polled. The second is the
+    # last in the plug when a polled one comes that goes before it.
+    rounds = 20
+    memory = [mmap.mmap(-1, size) for size in (4096, 8192, 4096)]
+    # Slow enough to be polled in vain first.
+    with null_blk(**{**CONFIG, "size": 336, "irqmode": 2,
+                     "completion_nsec": 2000000}):
+        stor.new("one", "/dev/stortest")
+        settle()
+        with two_extents("/dev/stor0") as (row, parts), \
+                uring.Ring(polled=True) as ring:
+            before = Device("/dev/stor0").stat()["read_merges"]
+            for _ in range(rounds):
+                # The plug is for three and more.
+                equal(ring.run([
+                    (uring.READ, fd, block * 4096, uring.address(where),
+                     len(where), 0) for fd, block, where in (
+                         (row, 60, memory[0]), (parts, 0, memory[1]),
+                         (row, 9, memory[2]))]), [4096, 8192, 4096],
+                    "results")
+                equal(b"".join(memory), b"".join(
+                    pattern(block, 4096) for block in (60, 40, 10, 9)),
+                    "data")
+            merges = Device("/dev/stor0").stat()["read_merges"] - before
+            check(merges >= rounds, f"{merges} merges in {rounds} rounds")
+        equal(failures(stor), {}, "failed I/Os")
+        equal(number_of("/sys/block/stor0/stor/inflight"), 0, "in flight")
+        stor.delete(name="one")
 
 
 def interrupts(name):

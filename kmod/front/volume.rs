@@ -126,8 +126,10 @@ impl Operations for Front {
                     File::WriteBytes => counters.bytes()[1],
                     File::Errors => counters.errors(),
                     _ => {
-                        let started: u64 = counters.started().iter().sum();
-                        started.saturating_sub(counters.done().iter().sum())
+                        let sum = |counts: &[u64]| {
+                            counts.iter().fold(0u64, |sum, &n| sum.wrapping_add(n))
+                        };
+                        sum(counters.started()).saturating_sub(sum(counters.done()))
                     }
                 }
             }

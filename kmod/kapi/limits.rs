@@ -15,8 +15,9 @@ pub(crate) struct StackedLimits(bindings::queue_limits);
 impl StackedLimits {
     /// Stacks the limits of a range that starts `start` sectors into `backing`.
     ///
-    /// Two limits differ from the backing's. One lower bio carries one request, so a request has
-    /// at most [`MAX_SEGMENTS`] segments and a discard only one range.
+    /// Three limits differ from the backing's. One lower bio carries one request, so a request has
+    /// at most [`MAX_SEGMENTS`] segments, a discard only one range, and an untorn write that was
+    /// merged the size of a single one.
     pub(crate) fn above(backing: &Backing, start: Sectors) -> Self {
         let mut limits = bindings::queue_limits::default();
         // SAFETY: `limits` may be written to.
@@ -37,6 +38,16 @@ impl StackedLimits {
                 c"stor".as_char_ptr(),
             )
         };
+        // The block layer merges untorn writes up to a size that only a merged one may have, and
+        // what was merged goes down as one bio.
+        // SAFETY: An open device has a queue. Its limits may change, and what is read then is one
+        // of the values.
+        let unit = unsafe {
+            let q = (*backing.as_ptr()).bd_queue;
+            (&raw const (*q).limits.atomic_write_unit_max).read_volatile()
+        };
+        limits.atomic_write_hw_unit_max = limits.atomic_write_hw_unit_max.min(unit);
+        limits.atomic_write_hw_max = limits.atomic_write_hw_unit_max;
         // The disk offers no protection information, whatever the backing has.
         limits.max_integrity_segments = 0;
         Self(limits)

@@ -39,17 +39,22 @@ const MIXED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
     | 1 << bindings::req_flag_bits___REQ_FAILFAST_TRANSPORT
     | 1 << bindings::req_flag_bits___REQ_FAILFAST_DRIVER
     | 1 << bindings::req_flag_bits___REQ_RAHEAD;
+/// Flags of a lower bio which say that its bytes were counted, or held back for, already.
+const ACCOUNTED: u16 = 1 << bindings::BIO_CGROUP_ACCT | 1 << bindings::BIO_BPS_THROTTLED;
 const NOWAIT: u32 = 1 << bindings::req_flag_bits___REQ_NOWAIT;
 const POLLED: u32 = 1 << bindings::req_flag_bits___REQ_POLLED;
+const DIRECT: u32 =
+    1 << bindings::req_flag_bits___REQ_SYNC | 1 << bindings::req_flag_bits___REQ_IDLE;
 const PREFLUSH: u32 = 1 << bindings::req_flag_bits___REQ_PREFLUSH;
 
 impl Op {
     /// The operation of the lower bio. A flush becomes an empty write with PREFLUSH: that is how
-    /// a bio asks for one.
+    /// a bio asks for one. It is marked as a direct write is, as somebody waits for it, so that
+    /// nobody below holds it back with what is written in the background.
     #[inline]
     fn lower_opf(self) -> u32 {
         match self {
-            Op::Flush => bindings::req_op_REQ_OP_WRITE | PREFLUSH,
+            Op::Flush => bindings::req_op_REQ_OP_WRITE | PREFLUSH | DIRECT,
             other => other as u32,
         }
     }
@@ -124,15 +129,19 @@ impl<'a> Request<'a> {
         let mut opf = (self.cmd_flags() & INHERITED) | op.lower_opf();
         let mut table = core::ptr::null_mut();
 
-        if first == last && op.has_data() {
-            // A bio that may not wait ends with EAGAIN where its owner expects it. A device
-            // that can not promise that, as a dm table may become one, would refuse the bio.
-            // SAFETY: `first` is the bio of the request, and the device is open.
-            unsafe {
-                if (*first).bi_opf & NOWAIT != 0 && shim::stor_shim_bdev_nowait(bdev) {
-                    opf |= NOWAIT;
-                }
+        // A bio that may not wait ends with EAGAIN where its owner expects it. A device that can
+        // not promise that, as a dm table may become one, would refuse the bio.
+        // SAFETY: `first`, if it is not null, is the only bio of the request; the device is open.
+        unsafe {
+            if first == last
+                && !first.is_null()
+                && (*first).bi_opf & NOWAIT != 0
+                && shim::stor_shim_bdev_nowait(bdev)
+            {
+                opf |= NOWAIT;
             }
+        }
+        if first == last && op.has_data() {
             // SAFETY: `bio` is memory for a bio, and the request has one.
             unsafe { clone_bio(bio, bdev, first, opf)? };
         } else {
@@ -153,7 +162,7 @@ impl<'a> Request<'a> {
             (*pdu).tried = false;
             (*pdu).on_polled = false;
             if opf & POLLED != 0 {
-                if shim::stor_shim_polled_add(pdu, rq) {
+                if shim::stor_shim_polled_add(pdu, rq, bdev) {
                     (*pdu).on_polled = true;
                 } else {
                     // Nobody would poll it.
@@ -286,6 +295,7 @@ unsafe fn retry(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lo
         let bio = &raw mut (*pdu).bio;
         let (first, bdev) = ((*rq).bio, lower.backing.as_ptr());
         let (table, segments) = ((*pdu).table, (*bio).bi_vcnt);
+        let accounted = (*bio).bi_flags & ACCOUNTED;
         bindings::bio_uninit(bio);
         let op = (*pdu).opf & OP_MASK;
         let has_data = op == bindings::req_op_REQ_OP_READ || op == bindings::req_op_REQ_OP_WRITE;
@@ -299,6 +309,7 @@ unsafe fn retry(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lo
         (*bio).bi_iter.bi_sector = (*pdu).sector;
         (*bio).bi_end_io = Some(end_io);
         (*bio).bi_private = rq.cast();
+        (*bio).bi_flags |= accounted;
         (*pdu).tried = false;
         shim::stor_shim_punt(pdu, lower.punt.get());
     }
@@ -322,10 +333,10 @@ unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
     // SAFETY: All of it belongs to this request, which is in flight until it is handed on: the last
     // thing that is done with it.
     unsafe {
+        trace::lower_complete(rq, bio);
         if status == Status::AGAIN && (*pdu).tried {
             return retry(rq, pdu, lower);
         }
-        trace::lower_complete(rq, bio);
         if !(*bio).bi_crypt_context.is_null() || !(*pdu).table.is_null() {
             lower.release(pdu);
         }
@@ -343,6 +354,10 @@ unsafe fn ended(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, status: St
     // SAFETY: By the contract of this function.
     unsafe {
         (*pdu).status = status.as_raw();
+        if status == Status::AGAIN {
+            // Whoever asked not to wait expects that: it is nothing for the kernel's log.
+            (*rq).rq_flags |= 1 << bindings::rqf_flags___RQF_QUIET;
+        }
         let now = stat::now_if(pdu);
         (*pdu).sent = now.saturating_sub((*pdu).sent);
         if (*pdu).on_polled {
@@ -401,10 +416,6 @@ unsafe fn finish(rq: *mut bindings::request, now: u64) {
     unsafe {
         let pdu = pdu(rq);
         let status = Status::new((*pdu).status);
-        if status == Status::AGAIN {
-            // Whoever asked not to wait expects that: it is nothing for the kernel's log.
-            (*rq).rq_flags |= 1 << bindings::rqf_flags___RQF_QUIET;
-        }
         stat::end(pdu, status, now, Some((*pdu).sent));
         trace::end(rq, status.as_raw());
         bindings::blk_mq_end_request(rq, status.as_raw());

@@ -5,8 +5,8 @@
  *
  * Each polled hardware queue has a list of the lower bios in flight. They may be
  * on several lower queues, since a task may move to another CPU between our
- * request and the lower one. The oldest that was started says which lower queue
- * is polled, so every one of them has its turn.
+ * request and the lower one. The first that was started says which lower queue
+ * is polled, and goes to the end, so every one of them has its turn.
  */
 #include <linux/percpu.h>
 #include <linux/preempt.h>
@@ -16,7 +16,7 @@
 
 struct stor_polled {
 	spinlock_t lock;	/* protects bios */
-	struct list_head bios;	/* in the order of their submission */
+	struct list_head bios;	/* whose turn it is comes first */
 };
 
 /* Where requests that end in a poll are collected; set in task context only. */
@@ -63,16 +63,23 @@ void stor_shim_polled_exit(struct blk_mq_hw_ctx *hctx, unsigned int index)
  * stor_shim_polled_add - note a polled lower bio before it is submitted
  * @pdu: that of its request
  * @rq: its request
+ * @bdev: the lower device
+ *
+ * A request is polled by who has its first bio, and finds the queue by it. If
+ * that one is not polled, as one may be that was merged in front of others,
+ * nobody comes for the request.
  *
  * Context: any.
- * Return: false if the request's queue is not polled.
+ * Return: false if nobody will poll, or the lower device can not be polled now.
  */
-bool stor_shim_polled_add(struct stor_pdu *pdu, struct request *rq)
+bool stor_shim_polled_add(struct stor_pdu *pdu, struct request *rq,
+			  struct block_device *bdev)
 {
 	struct stor_polled *polled = rq->mq_hctx->driver_data;
 	unsigned long flags;
 
-	if (!polled)
+	if (!polled || !rq->bio || !(rq->bio->bi_opf & REQ_POLLED) ||
+	    !stor_shim_bdev_can_poll(bdev))
 		return false;
 	spin_lock_irqsave(&polled->lock, flags);
 	list_add_tail(&pdu->polled, &polled->bios);
@@ -107,18 +114,23 @@ static blk_qc_t stor_polled_next(struct stor_polled *polled)
 	spin_lock_irqsave(&polled->lock, flags);
 	list_for_each_entry(pdu, &polled->bios, polled) {
 		cookie = READ_ONCE(pdu->bio.bi_cookie);
-		if (cookie != BLK_QC_T_NONE)
+		if (cookie != BLK_QC_T_NONE) {
+			list_move_tail(&pdu->polled, &polled->bios);
 			break;
+		}
 	}
 	spin_unlock_irqrestore(&polled->lock, flags);
 	return cookie;
 }
 
 /**
- * stor_shim_poll - poll the lower queue that a hardware queue's oldest bio is on
- * @hctx: the queue; it is a polled one
- * @bdev: the lower device, which has blk-mq queues
+ * stor_shim_poll - poll a lower queue that a hardware queue's bios are on
+ * @hctx: the queue
+ * @bdev: the lower device
  * @batch: where to collect the requests that end, or NULL
+ *
+ * The queue need not be a polled one: a polled bio that was merged in front of
+ * an unpolled request names that request's queue. Its end comes by itself.
  *
  * Context: process.
  * Return: how many lower requests have ended.
@@ -126,12 +138,15 @@ static blk_qc_t stor_polled_next(struct stor_polled *polled)
 int stor_shim_poll(struct blk_mq_hw_ctx *hctx, struct block_device *bdev,
 		   struct io_comp_batch *batch)
 {
+	struct stor_polled *polled = hctx->driver_data;
 	struct io_comp_batch lower = { };
 	/* Of a bio, a poll only looks at where it is. */
 	struct bio bio;
 	int found;
 
-	bio.bi_cookie = stor_polled_next(hctx->driver_data);
+	if (!polled)
+		return 0;
+	bio.bi_cookie = stor_polled_next(polled);
 	if (bio.bi_cookie == BLK_QC_T_NONE)
 		return 0;
 	bio.bi_bdev = bdev;
@@ -196,5 +211,8 @@ bool stor_shim_bdev_can_poll(struct block_device *bdev)
 {
 	struct request_queue *q = bdev_get_queue(bdev);
 
-	return queue_is_mq(q) && q->limits.features & BLK_FEAT_POLL;
+	/* A drive may have lost its polled queues in a reset. */
+	return queue_is_mq(q) && q->limits.features & BLK_FEAT_POLL &&
+	       q->tag_set->nr_maps > HCTX_TYPE_POLL &&
+	       q->tag_set->map[HCTX_TYPE_POLL].nr_queues;
 }

@@ -20,12 +20,18 @@
  *   request, made already but not in the plug yet. Nothing tells whose it is. So
  *   lower bios must not wait then: they are tried with REQ_NOWAIT, and those
  *   that would have to wait are submitted again by the worker.
+ * - A work queue's task that is not inside submit_bio() runs a queue for somebody:
+ *   a flush, or requests that were put off. When memory is scarce it may be the
+ *   only one of kblockd, and lower requests that have all the tags may need
+ *   kblockd to go on. So it must not wait either, and tries.
  * - The worker has nothing of anybody, one volume has a worker of its own, and
  *   its workqueue has a rescuer. Volumes over volumes wait for those below
  *   only, and the lowest waits for a device that knows nothing of stor.
  */
+#include <linux/blk-integrity.h>
 #include <linux/mempool.h>
 #include <linux/sched.h>
+#include <linux/workqueue.h>
 
 #include "shim.h"
 #include "trace.h"
@@ -122,6 +128,17 @@ static bool stor_plug_has_others(struct blk_plug *plug, struct request_queue *q)
 	       (plug->multiple_queues && !rq_list_empty(&plug->mq_list));
 }
 
+/* Whether this task runs our queue in a work queue, and not in our own. */
+static bool stor_runs_for_others(const struct bio_list *bios)
+{
+	struct work_struct *work;
+
+	if (!(current->flags & PF_WQ_WORKER) || bios)
+		return false;
+	work = current_work();
+	return work && work->func != stor_punt_work;
+}
+
 /**
  * stor_shim_batch_begin - prepare this task for submitting below
  * @batch: what stor_shim_batch_end() needs
@@ -154,6 +171,8 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 		current->flags &= ~PF_BLOCK_TS;
 		barrier();
 		current->plug = NULL;
+	} else if (!plug && unlikely(stor_runs_for_others(current->bio_list))) {
+		batch->mode = STOR_SUBMIT_TRY;
 	}
 	current->bio_list = NULL;
 	/* Even a single one that is tried: see stor_shim_batch_end(). */
@@ -164,7 +183,10 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 		batch->plugged = true;
 	}
 	batch->now = 0;
-	/* Inside submit_bio() and without a plug it is the one just made. */
+	/*
+	 * Inside submit_bio() and without a plug it is the one just made; unless
+	 * some were put off, whose wait then counts as the lower device's.
+	 */
 	if (!timed || (!plug && batch->callers_bios))
 		return;
 	batch->now = ktime_get_ns();
@@ -192,20 +214,25 @@ void stor_shim_batch_end(struct stor_batch *batch)
 }
 
 /*
- * Whether a bio with REQ_NOWAIT is sure not to sleep below, and to end with
- * BLK_STS_AGAIN as a whole. Of bio-based devices, RAID takes a member that
- * answers so for broken. Writeback throttling, which is on by default, puts
- * others than direct writes to sleep all the same.
+ * Whether a bio with REQ_NOWAIT does not wait below for what this task may have,
+ * and ends with BLK_STS_AGAIN as a whole. Of bio-based devices, RAID takes a
+ * member that answers so for broken. Others than reads and writes are split
+ * whatever they ask for. Protection information needs memory. Writeback
+ * throttling, which is on by default, puts others than direct writes to sleep
+ * all the same. (So does iocost, but until a time, not for somebody.)
  */
 static bool stor_may_try(struct bio *bio)
 {
 	struct request_queue *q = bdev_get_queue(bio->bi_bdev);
 	const blk_opf_t direct = REQ_SYNC | REQ_IDLE;
 
-	if (!queue_is_mq(q) || !bdev_nowait(bio->bi_bdev))
+	if (!queue_is_mq(q) || !bdev_nowait(bio->bi_bdev) ||
+	    blk_get_integrity(bio->bi_bdev->bd_disk))
 		return false;
-	return !q->rq_qos || !op_is_write(bio->bi_opf) ||
-	       (bio_op(bio) == REQ_OP_WRITE && (bio->bi_opf & direct) == direct);
+	if (bio_op(bio) == REQ_OP_READ)
+		return true;
+	return bio_op(bio) == REQ_OP_WRITE &&
+	       (!q->rq_qos || (bio->bi_opf & direct) == direct);
 }
 
 /**

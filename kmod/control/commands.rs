@@ -5,7 +5,7 @@
 use super::{
     change,
     create::NewVolume,
-    message::describe,
+    message::{describe, selector},
     registry::{EVENTS, REGISTRY},
     stat,
 };
@@ -18,9 +18,7 @@ use crate::{
     },
     model::{
         attrs::Attrs,
-        name::Name,
         refusal::{Errno, Refusal},
-        select::Selector,
     },
 };
 use kernel::{prelude::*, sync::Arc};
@@ -150,22 +148,6 @@ fn volume_dump(dump: &mut Dump<'_>) -> Result {
         *dump.cursor() = volume.identity().index as c_ulong + 1;
     }
     Ok(())
-}
-
-/// Which volume is asked for.
-pub(super) fn selector(attrs: Attrs<'_>) -> Result<Selector, Refusal> {
-    Selector::exactly_one(
-        attrs
-            .get(STOR_A_VOLUME_NAME as u16)
-            .map(|attr| Name::new(attr.string()))
-            .transpose()?,
-        attrs
-            .get(STOR_A_VOLUME_UUID as u16)
-            .and_then(|attr| attr.payload.try_into().ok()),
-        attrs
-            .get(STOR_A_VOLUME_INDEX as u16)
-            .and_then(|attr| attr.u32()),
-    )
 }
 
 fn delete(attrs: Attrs<'_>) -> Result<(), Refusal> {

@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a message tells of a volume.
+//! What a message tells of a volume, and which one it asks for.
 
 use crate::{
     front::Volume,
     kapi::{genl::Writer, sys::uapi::*},
+    model::{attrs::Attrs, name::Name, refusal::Refusal, select::Selector},
 };
 use kernel::prelude::*;
+
+/// Which volume is asked for.
+pub(super) fn selector(attrs: Attrs<'_>) -> Result<Selector, Refusal> {
+    Selector::exactly_one(
+        attrs
+            .get(STOR_A_VOLUME_NAME as u16)
+            .map(|attr| Name::new(attr.string()))
+            .transpose()?,
+        attrs
+            .get(STOR_A_VOLUME_UUID as u16)
+            .and_then(|attr| attr.payload.try_into().ok()),
+        attrs
+            .get(STOR_A_VOLUME_INDEX as u16)
+            .and_then(|attr| attr.u32()),
+    )
+}
 
 /// Writes all attributes of a volume. Allocates nothing.
 pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {

@@ -2,7 +2,7 @@
 
 //! The dump of what volumes have done.
 
-use super::{commands::selector, registry::REGISTRY};
+use super::{message::selector, registry::REGISTRY};
 use crate::{
     front::Volume,
     kapi::{

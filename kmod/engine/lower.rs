@@ -4,8 +4,9 @@
 
 use crate::{
     kapi::{
-        lower::{Batch, Lower},
+        lower::Lower,
         request::{Op, Request, Status},
+        send::Batch,
     },
     model::{extent::Extent, units::Sectors},
 };

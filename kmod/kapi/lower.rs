@@ -1,446 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way of a request: down as one lower bio, and back.
-//!
-//! The lower bio is embedded in the request's PDU, so that no I/O waits for memory. A request that
-//! was merged of several bios needs a table of their segments; it comes from a [`Lower`]'s pool,
-//! whose reserve is only ever held by an I/O that is already below. Why no task waits for itself
-//! below is said in `kmod/shim/submit.c`.
+//! Where requests are sent.
 
-use super::{
-    bdev::Backing,
-    request::{pdu, Op, Request, Status, OP_MASK},
-    stat,
-    sys::shim,
-    trace,
-};
-use crate::model::units::Sectors;
+use super::{bdev::Backing, sys::shim};
 use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
-
-/// Flags of a request that a lower bio inherits. Not among them: PREFLUSH, which the block layer
-/// has turned into a request of its own; ALLOC_CACHE, which belongs to the upper bio; INTEGRITY,
-/// which the disk does not offer.
-const INHERITED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
-    | 1 << bindings::req_flag_bits___REQ_FAILFAST_TRANSPORT
-    | 1 << bindings::req_flag_bits___REQ_FAILFAST_DRIVER
-    | 1 << bindings::req_flag_bits___REQ_SYNC
-    | 1 << bindings::req_flag_bits___REQ_META
-    | 1 << bindings::req_flag_bits___REQ_PRIO
-    | 1 << bindings::req_flag_bits___REQ_IDLE
-    | 1 << bindings::req_flag_bits___REQ_FUA
-    | 1 << bindings::req_flag_bits___REQ_RAHEAD
-    | 1 << bindings::req_flag_bits___REQ_BACKGROUND
-    | 1 << bindings::req_flag_bits___REQ_SWAP
-    | 1 << bindings::req_flag_bits___REQ_ATOMIC
-    | 1 << bindings::req_flag_bits___REQ_NOUNMAP
-    | POLLED;
-/// Of these, the ones that a merged request must not pass on.
-const MIXED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
-    | 1 << bindings::req_flag_bits___REQ_FAILFAST_TRANSPORT
-    | 1 << bindings::req_flag_bits___REQ_FAILFAST_DRIVER
-    | 1 << bindings::req_flag_bits___REQ_RAHEAD;
-/// Flags of a lower bio which say that its bytes were counted, or held back for, already.
-const ACCOUNTED: u16 = 1 << bindings::BIO_CGROUP_ACCT | 1 << bindings::BIO_BPS_THROTTLED;
-const NOWAIT: u32 = 1 << bindings::req_flag_bits___REQ_NOWAIT;
-const POLLED: u32 = 1 << bindings::req_flag_bits___REQ_POLLED;
-const DIRECT: u32 =
-    1 << bindings::req_flag_bits___REQ_SYNC | 1 << bindings::req_flag_bits___REQ_IDLE;
-const PREFLUSH: u32 = 1 << bindings::req_flag_bits___REQ_PREFLUSH;
-
-impl Op {
-    /// The operation of the lower bio. A flush becomes an empty write with PREFLUSH: that is how
-    /// a bio asks for one. It is marked as a direct write is, as somebody waits for it, so that
-    /// nobody below holds it back with what is written in the background.
-    #[inline]
-    fn lower_opf(self) -> u32 {
-        match self {
-            Op::Flush => bindings::req_op_REQ_OP_WRITE | PREFLUSH | DIRECT,
-            other => other as u32,
-        }
-    }
-}
-
-/// A task in `queue_rq()` or `queue_rqs()` that is ready to submit below.
-///
-/// # Invariants
-///
-/// `stor_shim_batch_begin()` has filled it in for the current task, which has not left the
-/// function since, and `stor_shim_batch_end()` is still to come.
-pub(crate) struct Batch {
-    raw: Opaque<shim::stor_batch>,
-}
-
-impl Batch {
-    /// Calls `submit` with the current task made ready for `nr` requests of `q`.
-    ///
-    /// # Safety
-    ///
-    /// To be called from within `queue_rq()` or `queue_rqs()` of the queue `q`.
-    #[inline(always)]
-    pub(super) unsafe fn run<R>(
-        q: *mut bindings::request_queue,
-        nr: u32,
-        timed: bool,
-        submit: impl FnOnce(&Self) -> R,
-    ) -> R {
-        // The plug in it need not be initialised where there is no batch.
-        let batch = Self {
-            raw: Opaque::uninit(),
-        };
-        // INVARIANT: Filled in here, and ended below.
-        // SAFETY: By the contract of this function.
-        unsafe { shim::stor_shim_batch_begin(batch.raw.get(), q, nr, timed) };
-        let result = submit(&batch);
-        // SAFETY: Begun above by the same task.
-        unsafe { shim::stor_shim_batch_end(batch.raw.get()) };
-        result
-    }
-
-    /// When it began, in ns; 0 if it is not timed.
-    #[inline]
-    pub(super) fn now(&self) -> u64 {
-        // SAFETY: Filled in by the type invariant.
-        unsafe { (*self.raw.get()).now }
-    }
-}
-
-impl<'a> Request<'a> {
-    /// Sends it down as one bio that starts at `at` on the backing, and ends it when that ends,
-    /// with the same status. Process context; may sleep in the lower device.
-    ///
-    /// # Errors
-    ///
-    /// The request was not started and is the caller's to give back with this status.
-    #[inline]
-    pub(crate) fn send(
-        self,
-        op: Op,
-        lower: &'a Lower,
-        at: Sectors,
-        batch: &Batch,
-    ) -> Result<(), Status> {
-        let rq = self.as_ptr();
-        let pdu = self.pdu();
-        let bdev = lower.backing.as_ptr();
-        // SAFETY: The PDU belongs to whoever has the request. A raw pointer to a field needs no
-        // initialised value.
-        let bio = unsafe { &raw mut (*pdu).bio };
-        let (first, last) = self.bios();
-        let mut opf = (self.cmd_flags() & INHERITED) | op.lower_opf();
-        let mut table = core::ptr::null_mut();
-
-        // A bio that may not wait ends with EAGAIN where its owner expects it. A device that can
-        // not promise that, as a dm table may become one, would refuse the bio.
-        // SAFETY: `first`, if it is not null, is the only bio of the request; the device is open.
-        unsafe {
-            if first == last
-                && !first.is_null()
-                && (*first).bi_opf & NOWAIT != 0
-                && shim::stor_shim_bdev_nowait(bdev)
-            {
-                opf |= NOWAIT;
-            }
-        }
-        if first == last && op.has_data() {
-            // SAFETY: `bio` is memory for a bio, and the request has one.
-            unsafe { clone_bio(bio, bdev, first, opf)? };
-        } else {
-            (opf, table) = self.init_bio(op, opf, bio, lower)?;
-        }
-
-        // SAFETY: `bio` was initialised above and belongs to this request. Everything the bio
-        // points to lives until its end: the device and `lower` by `'a`, which covers the end of
-        // every request; the table by belonging to this bio; the pages by the upper bios. The
-        // request is started once and handed over to `end_io`, which ends it.
-        unsafe {
-            (*bio).bi_iter.bi_sector = at.0;
-            (*bio).bi_end_io = Some(end_io);
-            (*bio).bi_private = rq.cast();
-            (*pdu).lower = core::ptr::from_ref(lower).cast();
-            (*pdu).table = table;
-            (*pdu).sector = at.0;
-            (*pdu).tried = false;
-            (*pdu).on_polled = false;
-            if opf & POLLED != 0 {
-                if shim::stor_shim_polled_add(pdu, rq, bdev) {
-                    (*pdu).on_polled = true;
-                } else {
-                    // Nobody would poll it.
-                    opf &= !POLLED;
-                    (*bio).bi_opf = opf;
-                }
-            }
-            (*pdu).opf = opf;
-            bindings::blk_mq_start_request(rq);
-            shim::stor_shim_submit(pdu, batch.raw.get(), lower.punt.get());
-        }
-        Ok(())
-    }
-
-    /// Makes the lower bio of a request that has no data, or that was merged of several bios; such
-    /// a one needs a table. Gives the flags of the bio, and the table.
-    #[inline(never)]
-    fn init_bio(
-        &self,
-        op: Op,
-        mut opf: u32,
-        bio: *mut bindings::bio,
-        lower: &Lower,
-    ) -> Result<(u32, *mut bindings::bio_vec), Status> {
-        let (first, last) = self.bios();
-        let mut table = core::ptr::null_mut();
-        let mut segments = 0;
-        if first != last {
-            // The flags of a merged request are those of its first bio. The others may not
-            // have asked to fail fast, or to be readahead.
-            opf &= !MIXED;
-        }
-        if op.has_data() {
-            table = lower.table().ok_or(Status::RESOURCE)?;
-            // SAFETY: The request has data, and the table has `max_segments` entries.
-            let n = unsafe {
-                shim::stor_shim_rq_bvecs(self.as_ptr(), table, lower.max_segments.into())
-            };
-            let Some(n) = u16::try_from(n).ok().filter(|&n| n != 0) else {
-                // The block layer counts segments no lower than this does. If it ever did,
-                // the request could never be sent.
-                lower.give_back(table);
-                return Err(Status::IOERR);
-            };
-            segments = n;
-        }
-        // SAFETY: `bio` is memory for a bio; the table, null if there is no data, is ours until
-        // the bio ends.
-        unsafe {
-            new_bio(
-                bio,
-                lower.backing.as_ptr(),
-                self.as_ptr(),
-                opf,
-                table,
-                segments,
-            )
-        };
-        Ok((opf, table))
-    }
-}
-
-/// Makes a lower bio of the only bio of a request with data. Any context.
-///
-/// # Safety
-///
-/// `bio` must be memory for a bio, and `first` that bio.
-#[inline(always)]
-unsafe fn clone_bio(
-    bio: *mut bindings::bio,
-    bdev: *mut bindings::block_device,
-    first: *mut bindings::bio,
-    opf: u32,
-) -> Result<(), Status> {
-    // Without a device first: the group of the submitter would be looked up, and then replaced by
-    // that of the bio.
-    // SAFETY: By the contract of this function.
-    unsafe {
-        if bindings::bio_init_clone(core::ptr::null_mut(), bio, first, bindings::GFP_NOWAIT) != 0 {
-            return Err(Status::RESOURCE);
-        }
-        (*bio).bi_bdev = bdev;
-        (*bio).bi_opf = opf;
-        bindings::bio_clone_blkg_association(bio, first);
-    }
-    Ok(())
-}
-
-/// Makes a lower bio of a request without data, or of one whose data is in `table`. Any context.
-///
-/// # Safety
-///
-/// `bio` must be memory for a bio, and `rq` a request that is not ended. The table is null, or has
-/// the request's segments.
-unsafe fn new_bio(
-    bio: *mut bindings::bio,
-    bdev: *mut bindings::block_device,
-    rq: *mut bindings::request,
-    opf: u32,
-    table: *mut bindings::bio_vec,
-    segments: u16,
-) {
-    // SAFETY: By the contract of this function. The first bio is null for a flush.
-    unsafe {
-        let first = (*rq).bio;
-        bindings::bio_init(bio, bdev, table, segments, opf);
-        (*bio).bi_vcnt = segments;
-        (*bio).bi_iter.bi_size = (*rq).__data_len;
-        if !first.is_null() {
-            (*bio).bi_ioprio = (*first).bi_ioprio;
-            (*bio).bi_write_hint = (*first).bi_write_hint;
-            (*bio).bi_write_stream = (*first).bi_write_stream;
-            bindings::bio_clone_blkg_association(bio, first);
-        }
-    }
-}
-
-/// Leaves a request to the worker whose bio was tried, and would have had to wait. Those below may
-/// have changed the bio, so it is made anew. Any context.
-///
-/// # Safety
-///
-/// The bio was sent to `lower`, and has ended; its request has not.
-#[cold]
-#[inline(never)]
-unsafe fn retry(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lower) {
-    // SAFETY: By the contract of this function. Only the position in a table is changed by who has
-    // the bio, never what is in it.
-    unsafe {
-        let bio = &raw mut (*pdu).bio;
-        let (first, bdev) = ((*rq).bio, lower.backing.as_ptr());
-        let (table, segments) = ((*pdu).table, (*bio).bi_vcnt);
-        let accounted = (*bio).bi_flags & ACCOUNTED;
-        bindings::bio_uninit(bio);
-        let op = (*pdu).opf & OP_MASK;
-        let has_data = op == bindings::req_op_REQ_OP_READ || op == bindings::req_op_REQ_OP_WRITE;
-        if has_data && table.is_null() && !first.is_null() {
-            if let Err(status) = clone_bio(bio, bdev, first, (*pdu).opf) {
-                return ended(rq, pdu, status);
-            }
-        } else {
-            new_bio(bio, bdev, rq, (*pdu).opf, table, segments);
-        }
-        (*bio).bi_iter.bi_sector = (*pdu).sector;
-        (*bio).bi_end_io = Some(end_io);
-        (*bio).bi_private = rq.cast();
-        (*bio).bi_flags |= accounted;
-        (*pdu).tried = false;
-        shim::stor_shim_punt(pdu, lower.punt.get());
-    }
-}
-
-/// A lower bio has ended. Any context, hard interrupt included.
-///
-/// # Safety
-///
-/// Called by the block layer only, once for each time that a bio of [`Request::send`] was
-/// submitted.
-unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
-    // SAFETY: `send()` has put the request there, which has our PDU.
-    let (rq, pdu, status) = unsafe {
-        let rq: *mut bindings::request = (*bio).bi_private.cast();
-        (rq, pdu(rq), Status::new((*bio).bi_status))
-    };
-    // SAFETY: `send()` has set it; it exists as long as the queue, which has this request in
-    // flight.
-    let lower = unsafe { &*(*pdu).lower.cast::<Lower>() };
-    // SAFETY: All of it belongs to this request, which is in flight until it is handed on: the last
-    // thing that is done with it.
-    unsafe {
-        trace::lower_complete(rq, bio);
-        if status == Status::AGAIN && (*pdu).tried {
-            return retry(rq, pdu, lower);
-        }
-        if !(*bio).bi_crypt_context.is_null() || !(*pdu).table.is_null() {
-            lower.release(pdu);
-        }
-        ended(rq, pdu, status);
-    }
-}
-
-/// Hands a request on whose lower bio is done with, to the CPU that it belongs to. Any context.
-///
-/// # Safety
-///
-/// The request was sent, its bio holds nothing any more, and nobody else ends it.
-#[inline(always)]
-unsafe fn ended(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, status: Status) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        (*pdu).status = status.as_raw();
-        if status == Status::AGAIN {
-            // Whoever asked not to wait expects that: it is nothing for the kernel's log.
-            (*rq).rq_flags |= 1 << bindings::rqf_flags___RQF_QUIET;
-        }
-        let now = stat::now_if(pdu);
-        (*pdu).sent = now.saturating_sub((*pdu).sent);
-        if (*pdu).on_polled {
-            finish_polled(rq, pdu, status, now);
-        } else if !bindings::blk_mq_complete_request_remote(rq) {
-            finish(rq, now);
-        }
-    }
-}
-
-/// Ends a request that was polled, together with others if the poll collects them.
-///
-/// # Safety
-///
-/// As that of [`finish`]; the request is in the list of its polled queue.
-#[inline(never)]
-unsafe fn finish_polled(
-    rq: *mut bindings::request,
-    pdu: *mut shim::stor_pdu,
-    status: Status,
-    now: u64,
-) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        shim::stor_shim_polled_del(pdu, rq);
-        stat::end(pdu, status, now, Some((*pdu).sent));
-        trace::end(rq, status.as_raw());
-        let complete = Some(bindings::blk_mq_end_request_batch as unsafe extern "C" fn(_));
-        if !shim::stor_shim_poll_collect(rq, status != Status::OK, complete) {
-            bindings::blk_mq_end_request(rq, status.as_raw());
-        }
-    }
-}
-
-/// Ends a request on the CPU that it belongs to, if that is another one than where its bio has
-/// ended. Softirq or hard interrupt context.
-///
-/// # Safety
-///
-/// Called by the block layer only, after [`end_io`] has completed the request.
-pub(super) unsafe extern "C" fn complete(rq: *mut bindings::request) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        finish(rq, stat::now_if(pdu(rq)));
-    }
-}
-
-/// Counts a request and ends it. Any context.
-///
-/// # Safety
-///
-/// [`end_io`] has filled in the PDU, and nothing of the request is in use any more.
-#[inline]
-unsafe fn finish(rq: *mut bindings::request, now: u64) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        let pdu = pdu(rq);
-        let status = Status::new((*pdu).status);
-        stat::end(pdu, status, now, Some((*pdu).sent));
-        trace::end(rq, status.as_raw());
-        bindings::blk_mq_end_request(rq, status.as_raw());
-    }
-}
-
-/// Ends a request that was never sent. Process context.
-///
-/// # Safety
-///
-/// The request is the caller's, was not started, and [`stat::begin`] was called for it. If `end`
-/// is false, somebody else ends it after this.
-#[cold]
-#[inline(never)]
-pub(super) unsafe fn fail(rq: *mut bindings::request, status: Status, end: bool) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        let pdu = pdu(rq);
-        stat::end(pdu, status, stat::now_if(pdu), None);
-        trace::end(rq, status.as_raw());
-        if end {
-            bindings::blk_mq_end_request(rq, status.as_raw());
-        }
-    }
-}
 
 /// Where requests are sent: a backing, and what some of them need on their way there.
 ///
@@ -503,7 +66,18 @@ impl Lower {
         &self.backing
     }
 
-    fn table(&self) -> Option<*mut bindings::bio_vec> {
+    /// Most segments that a request may have.
+    pub(super) fn max_segments(&self) -> u16 {
+        self.max_segments
+    }
+
+    /// Who submits what the current task must not.
+    pub(super) fn punt(&self) -> *mut shim::stor_punt {
+        self.punt.get()
+    }
+
+    /// Takes a table for a merged request, if there is one. Any context.
+    pub(super) fn table(&self) -> Option<*mut bindings::bio_vec> {
         // SAFETY: The pool is initialised by its type invariant.
         let table = unsafe { shim::stor_shim_mempool_alloc_nowait(self.pool.get()) };
         (!table.is_null()).then_some(table.cast())
@@ -516,7 +90,7 @@ impl Lower {
     /// The bio of `pdu` was sent here, and has ended.
     #[cold]
     #[inline(never)]
-    unsafe fn release(&self, pdu: *mut shim::stor_pdu) {
+    pub(super) unsafe fn release(&self, pdu: *mut shim::stor_pdu) {
         // SAFETY: By the contract of this function; the table belongs to the bio.
         unsafe {
             bindings::bio_uninit(&raw mut (*pdu).bio);
@@ -526,8 +100,13 @@ impl Lower {
         }
     }
 
-    fn give_back(&self, table: *mut bindings::bio_vec) {
-        // SAFETY: The caller has taken `table` from this pool and is done with it.
+    /// Gives a table back. Any context.
+    ///
+    /// # Safety
+    ///
+    /// It was taken from [`Self::table`] of this, and is in use no more.
+    pub(super) unsafe fn give_back(&self, table: *mut bindings::bio_vec) {
+        // SAFETY: By the contract of this function.
         unsafe { bindings::mempool_free(table.cast(), self.pool.get()) }
     }
 }

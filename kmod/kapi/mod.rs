@@ -14,6 +14,7 @@ pub(crate) mod lower;
 mod message;
 pub(crate) mod queue;
 pub(crate) mod request;
+pub(crate) mod send;
 pub(crate) mod stat;
 pub(crate) mod sys;
 pub(crate) mod sysfs;

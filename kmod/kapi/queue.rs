@@ -5,8 +5,9 @@
 use super::{
     bdev::Backing,
     limits::online_cpus,
-    lower::{self, Batch, Lower},
+    lower::Lower,
     request::{Request, Status},
+    send::{self, Batch},
     stat::{self, Stat},
     sys::shim,
     sysfs,
@@ -64,7 +65,7 @@ impl<T: Operations> Queues<T> {
     pub(super) const MQ: bindings::blk_mq_ops = bindings::blk_mq_ops {
         queue_rq: Some(Self::queue_rq),
         queue_rqs: Some(Self::queue_rqs),
-        complete: Some(lower::complete),
+        complete: Some(send::complete),
         poll: Some(Self::poll),
         map_queues: Some(shim::stor_shim_map_queues),
         init_hctx: Some(shim::stor_shim_polled_init),
@@ -104,7 +105,7 @@ impl<T: Operations> Queues<T> {
                 if status == Status::RESOURCE {
                     stat::take_back(pdu);
                 } else {
-                    lower::fail(rq.as_ptr(), status, end);
+                    send::fail(rq.as_ptr(), status, end);
                 }
             }
         }

@@ -406,7 +406,15 @@ def _blkpg(disk, operation, number, start=0, length=0):
 
 def add_partition(disk, number, start, length):
     """Tell the kernel, not the disk, of a partition; in bytes."""
-    _blkpg(disk, 1, number, start, length)
+    path = f"{disk}{'p' if str(disk)[-1].isdigit() else ''}{number}"
+    for _ in range(5):
+        # udev has a disk read anew a while after somebody wrote to it, and
+        # what is not in its table is gone then.
+        settle()
+        _blkpg(disk, 1, number, start, length)
+        if os.path.exists(path):
+            return
+    raise tap.Failure(f"{path} does not stay")
 
 
 def delete_partition(disk, number):

@@ -300,7 +300,7 @@ def polled_nvme(device):
 
 @test
 def nvme(stor, devices):
-    """NVMe: polled I/O raises no interrupts, and all is there"""
+    """NVMe: polled I/O raises no interrupts; and without its queue it ends"""
     device = devices[-1]
     if not device.name.startswith("nvme"):
         raise Skip("no NVMe among the devices")
@@ -321,6 +321,20 @@ def nvme(stor, devices):
         check(reads >= 1000, f"only {reads} reads")
         check(raised < reads // 10, f"{raised} interrupts for {reads} reads")
         equal(failures(stor), {}, "failed I/Os")
+        # The driver asks anew at each reset how many are to be polled.
+        pathlib.Path("/sys/module/nvme/parameters/poll_queues").write_text("0")
+        folder = pathlib.Path("/sys/class/nvme") / controller
+        (folder / "reset_controller").write_text("1")
+        wait_until(lambda: (folder / "state").read_text() == "live\n",
+                   "the controller", 60)
+        code, _, _ = Fio({"bare": {**POLLED, "rw": "read", "bs": "4k",
+                                   "size": "64k"}},
+                         filename=device, direct=1).wait()
+        check(code, "the drive itself is still polled")
+        did(fio({"polled": {**POLLED, "iodepth": 8, "rw": "randrw"}},
+                **{**VERIFY, "bs": "4k", "size": "1m"},
+                filename="/dev/stor0"))
+        equal(failures(stor), {}, "failed I/Os without a polled queue")
         stor.delete(name="one")
 
 

@@ -130,7 +130,9 @@ impl Operations for Front {
                         let sum = |counts: &[u64]| {
                             counts.iter().fold(0u64, |sum, &n| sum.wrapping_add(n))
                         };
-                        sum(counters.started()).saturating_sub(sum(counters.done()))
+                        let now = sum(counters.started()).wrapping_sub(sum(counters.done()));
+                        // The CPUs are not looked at all at once.
+                        (now as i64).max(0) as u64
                     }
                 }
             }

@@ -47,6 +47,9 @@ impl StackedLimits {
             (&raw const (*q).limits.atomic_write_unit_max).read_volatile()
         };
         limits.atomic_write_hw_unit_max = limits.atomic_write_hw_unit_max.min(unit);
+        if limits.atomic_write_hw_unit_max < limits.atomic_write_hw_unit_min {
+            limits.atomic_write_hw_unit_max = 0;
+        }
         limits.atomic_write_hw_max = limits.atomic_write_hw_unit_max;
         // The disk offers no protection information, whatever the backing has.
         limits.max_integrity_segments = 0;

@@ -116,7 +116,7 @@ impl<T: Operations> Queues<T> {
     ///
     /// # Safety
     ///
-    /// Called by the block layer only, on a queue made by [`Disk::new`].
+    /// Called by the block layer only, on a queue made by [`super::disk::Disk::new`].
     unsafe extern "C" fn queue_rq(
         _hctx: *mut bindings::blk_mq_hw_ctx,
         bd: *const bindings::blk_mq_queue_data,
@@ -145,7 +145,7 @@ impl<T: Operations> Queues<T> {
     ///
     /// # Safety
     ///
-    /// Called by the block layer only, on a queue made by [`Disk::new`].
+    /// Called by the block layer only, on a queue made by [`super::disk::Disk::new`].
     unsafe extern "C" fn queue_rqs(list: *mut bindings::rq_list) {
         // The list may be the plug's own, to which lower requests are added: empty it first.
         // SAFETY: The list is ours until this returns.
@@ -205,7 +205,7 @@ impl<T: Operations> Queues<T> {
     ///
     /// # Safety
     ///
-    /// Called by the block layer only, on a polled queue made by [`Disk::new`].
+    /// Called by the block layer only, on a polled queue made by [`super::disk::Disk::new`].
     unsafe extern "C" fn poll(
         hctx: *mut bindings::blk_mq_hw_ctx,
         batch: *mut bindings::io_comp_batch,

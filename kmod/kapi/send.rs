@@ -162,7 +162,7 @@ impl<'a> Request<'a> {
             (*pdu).tried = false;
             (*pdu).on_polled = false;
             if opf & POLLED != 0 {
-                if shim::stor_shim_polled_add(pdu, rq, bdev) {
+                if shim::stor_shim_polled_add(pdu, rq) {
                     (*pdu).on_polled = true;
                 } else {
                     // Nobody would poll it.
@@ -281,8 +281,9 @@ unsafe fn new_bio(
     }
 }
 
-/// Leaves a request to the worker whose bio was tried, and would have had to wait. Those below may
-/// have changed the bio, so it is made anew. Any context.
+/// Leaves a request to the worker whose bio was tried, and would have had to wait; or that was to
+/// be polled, by a queue which the backing has lost. Those below may have changed the bio, so it is
+/// made anew. Any context.
 ///
 /// # Safety
 ///
@@ -297,6 +298,11 @@ unsafe fn retry(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lo
         let (first, bdev) = ((*rq).bio, lower.backing().as_ptr());
         let (table, segments) = ((*pdu).table, (*bio).bi_vcnt);
         let accounted = (*bio).bi_flags & ACCOUNTED;
+        if (*pdu).on_polled {
+            shim::stor_shim_polled_del(pdu, rq);
+            (*pdu).on_polled = false;
+            (*pdu).opf &= !POLLED;
+        }
         bindings::bio_uninit(bio);
         let op = (*pdu).opf & OP_MASK;
         let has_data = op == bindings::req_op_REQ_OP_READ || op == bindings::req_op_REQ_OP_WRITE;
@@ -335,7 +341,9 @@ unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
     // thing that is done with it.
     unsafe {
         trace::lower_complete(rq, bio);
-        if status == Status::AGAIN && (*pdu).tried {
+        if (status == Status::AGAIN && (*pdu).tried)
+            || (status == Status::NOTSUPP && (*pdu).on_polled)
+        {
             return retry(rq, pdu, lower);
         }
         if !(*bio).bi_crypt_context.is_null() || !(*pdu).table.is_null() {
@@ -355,7 +363,7 @@ unsafe fn ended(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, status: St
     // SAFETY: By the contract of this function.
     unsafe {
         (*pdu).status = status.as_raw();
-        if status == Status::AGAIN {
+        if status == Status::AGAIN && (*pdu).opf & NOWAIT != 0 {
             // Whoever asked not to wait expects that: it is nothing for the kernel's log.
             (*rq).rq_flags |= 1 << bindings::rqf_flags___RQF_QUIET;
         }

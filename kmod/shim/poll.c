@@ -65,22 +65,24 @@ void stor_shim_polled_exit(struct blk_mq_hw_ctx *hctx, unsigned int index)
  * @rq: its request
  * @bdev: the lower device
  *
- * A request is polled by who has its first bio, and finds the queue by it. If
- * that one is not polled, as one may be that was merged in front of others,
- * nobody comes for the request.
+ * A request is polled by who has its first bio, and finds the queue by it. Who
+ * has one that was merged with that and is not polled may wait for the end
+ * without polling, while nobody else comes.
  *
  * Context: any.
- * Return: false if nobody will poll, or the lower device can not be polled now.
+ * Return: false if it is not sure that somebody polls.
  */
-bool stor_shim_polled_add(struct stor_pdu *pdu, struct request *rq,
-			  struct block_device *bdev)
+bool stor_shim_polled_add(struct stor_pdu *pdu, struct request *rq)
 {
 	struct stor_polled *polled = rq->mq_hctx->driver_data;
 	unsigned long flags;
+	struct bio *bio;
 
-	if (!polled || !rq->bio || !(rq->bio->bi_opf & REQ_POLLED) ||
-	    !stor_shim_bdev_can_poll(bdev))
+	if (!polled)
 		return false;
+	for (bio = rq->bio; bio; bio = bio->bi_next)
+		if (!(bio->bi_opf & REQ_POLLED))
+			return false;
 	spin_lock_irqsave(&polled->lock, flags);
 	list_add_tail(&pdu->polled, &polled->bios);
 	spin_unlock_irqrestore(&polled->lock, flags);
@@ -211,8 +213,5 @@ bool stor_shim_bdev_can_poll(struct block_device *bdev)
 {
 	struct request_queue *q = bdev_get_queue(bdev);
 
-	/* A drive may have lost its polled queues in a reset. */
-	return queue_is_mq(q) && q->limits.features & BLK_FEAT_POLL &&
-	       q->tag_set->nr_maps > HCTX_TYPE_POLL &&
-	       q->tag_set->map[HCTX_TYPE_POLL].nr_queues;
+	return queue_is_mq(q) && q->limits.features & BLK_FEAT_POLL;
 }

@@ -231,8 +231,7 @@ void *stor_shim_mempool_alloc_nowait(struct mempool *pool);
 int stor_shim_polled_init(struct blk_mq_hw_ctx *hctx, void *driver_data,
 			  unsigned int index);
 void stor_shim_polled_exit(struct blk_mq_hw_ctx *hctx, unsigned int index);
-bool stor_shim_polled_add(struct stor_pdu *pdu, struct request *rq,
-			  struct block_device *bdev);
+bool stor_shim_polled_add(struct stor_pdu *pdu, struct request *rq);
 void stor_shim_polled_del(struct stor_pdu *pdu, struct request *rq);
 int stor_shim_poll(struct blk_mq_hw_ctx *hctx, struct block_device *bdev,
 		   struct io_comp_batch *batch);

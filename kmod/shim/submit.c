@@ -198,6 +198,23 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 	}
 }
 
+/* The same for a task that is not inside submit_bio(), but has to look so. */
+static void stor_finish_trying(struct blk_plug *plug)
+{
+	/* The second is for the bios that a driver's driver puts off. */
+	struct bio_list bios[2];
+	struct bio *bio;
+
+	bio_list_init(&bios[0]);
+	bio_list_init(&bios[1]);
+	current->bio_list = bios;
+	blk_finish_plug(plug);
+	current->bio_list = NULL;
+	/* Of a driver that is no volume, and makes bios of its own. */
+	while ((bio = bio_list_pop(&bios[0])) || (bio = bio_list_pop(&bios[1])))
+		submit_bio_noacct(bio);
+}
+
 /**
  * stor_shim_batch_end - issue what was submitted, and give the task back
  * @batch: what stor_shim_batch_begin() has prepared
@@ -207,9 +224,13 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
  */
 void stor_shim_batch_end(struct stor_batch *batch)
 {
-	current->bio_list = batch->callers_bios;
-	if (batch->plugged)
-		blk_finish_plug(&batch->plug);
+	if (unlikely(batch->mode == STOR_SUBMIT_TRY && !batch->callers_bios)) {
+		stor_finish_trying(&batch->plug);
+	} else {
+		current->bio_list = batch->callers_bios;
+		if (batch->plugged)
+			blk_finish_plug(&batch->plug);
+	}
 	current->plug = batch->callers_plug;
 }
 

@@ -16,7 +16,7 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from fio import VERIFY, load  # noqa: E402
-from lower import mapped, null_blk  # noqa: E402
+from lower import mapped, null_blk, polled_null_blk  # noqa: E402
 from netlink import Refused  # noqa: E402
 from stats import failures  # noqa: E402
 from stor import (MIB, Disk, Stor, clean, number_of,  # noqa: E402
@@ -182,7 +182,7 @@ def under_load(stor, devices):
 @test
 def under_polled_load(stor, _devices):
     """the same with polled I/O among it"""
-    with null_blk(size=64, memory_backed=1, submit_queues=1, poll_queues=1):
+    with polled_null_blk(size=64, submit_queues=1, poll_queues=1):
         stor.new("one", "/dev/stortest", length=24 * MIB)
         settle()
         equal(number_of("/sys/block/stor0/queue/io_poll"), 1, "io_poll")

@@ -15,7 +15,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import uring  # noqa: E402
 from fio import VERIFY, Fio, fio, load  # noqa: E402
-from lower import mapped, null_blk  # noqa: E402
+from lower import mapped, null_blk, polled_null_blk  # noqa: E402
 from stats import failures  # noqa: E402
 from stor import (MIB, Device, Disk, buffer, clean, need,  # noqa: E402
                   number_of, pattern, run, settle, setup)
@@ -26,8 +26,7 @@ POLLED = {"ioengine": "io_uring", "hipri": 1}
 FICLONERANGE = 0x4020940D
 CPUS = len(os.sched_getaffinity(0))
 # Without interrupts: a lower request that nobody polls never ends.
-CONFIG = {"size": 128, "memory_backed": 1, "submit_queues": CPUS,
-          "poll_queues": CPUS}
+CONFIG = {"size": 128, "submit_queues": CPUS, "poll_queues": CPUS}
 
 
 def io_poll(name):
@@ -74,7 +73,7 @@ def offered(stor, devices):
 @test
 def verified(stor, _devices):
     """polled, unpolled, and both at once, depth 1 to 64: all is there"""
-    with null_blk(**CONFIG):
+    with polled_null_blk(**CONFIG):
         stor.new("one", "/dev/stortest", length=96 * MIB)
         settle()
         done = fio({
@@ -103,7 +102,7 @@ def verified(stor, _devices):
 @test
 def errors_too(stor, _devices):
     """a polled I/O that fails ends, with its error, alone"""
-    with null_blk(**CONFIG, badblocks="+8192-8199"):
+    with null_blk(**CONFIG, memory_backed=1, badblocks="+8192-8199"):
         stor.new("one", "/dev/stortest")
         settle()
         code, jobs, err = Fio({
@@ -120,7 +119,7 @@ def errors_too(stor, _devices):
 @test
 def stacked(stor, _devices):
     """stor on stor on stor, polled from the top"""
-    with null_blk(**CONFIG):
+    with polled_null_blk(**CONFIG):
         path = "/dev/stortest"
         for level in range(3):
             stor.new(f"level{level}", path, offset=MIB,
@@ -142,7 +141,7 @@ def stacked(stor, _devices):
 @test
 def gated(stor, _devices):
     """polled I/O while the gate closes and opens: nothing fails or hangs"""
-    with null_blk(**CONFIG):
+    with polled_null_blk(**CONFIG):
         length = 64 * MIB
         stor.new("one", "/dev/stortest", length=length)
         settle()
@@ -171,7 +170,7 @@ def gated(stor, _devices):
 @test
 def deleted(stor, _devices):
     """deleting right after polled I/O, again and again"""
-    with null_blk(**CONFIG):
+    with polled_null_blk(**CONFIG):
         for number in range(5):
             stor.new("one", "/dev/stortest", length=8 * MIB)
             fio({"polled": {**POLLED, "iodepth": 32, "rw": "randwrite",
@@ -224,7 +223,7 @@ def merged(stor, _devices):
     rounds = 20
     memory = [mmap.mmap(-1, size) for size in (4096, 8192, 4096)]
     # Slow enough to be polled in vain first.
-    with null_blk(**{**CONFIG, "size": 336, "irqmode": 2,
+    with null_blk(**{**CONFIG, "size": 336, "memory_backed": 1, "irqmode": 2,
                      "completion_nsec": 2000000}):
         stor.new("one", "/dev/stortest")
         settle()

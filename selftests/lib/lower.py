@@ -7,7 +7,7 @@ import time
 
 import netlink
 import tap
-from stor import Stor, need, run, settle
+from stor import MIB, Disk, Stor, need, run, settle
 
 
 def vacate():
@@ -94,3 +94,17 @@ def null_blk(name="stortest", **config):
             if list(folder.parent.glob("*/")):
                 break
             time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def polled_null_blk(**config):
+    """The same, with data and with polled queues.
+
+    What it has no memory for yet it allocates in the poll, where nobody may
+    sleep, and a debug kernel says so: it is all written to before.
+    """
+    with null_blk(memory_backed=1, **config) as folder:
+        with Disk("/dev/stortest") as disk:
+            for at in range(0, config["size"] * MIB, MIB):
+                disk.write(at, bytes(MIB))
+        yield folder

@@ -11,12 +11,12 @@ import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from blktrace import BYSTANDER, TRACING  # noqa: E402
+from blktrace import TRACING, trace  # noqa: E402
 from fio import fio  # noqa: E402
 from lower import null_blk  # noqa: E402
 from stor import (BLKDISCARD, BLKZEROOUT, MIB, Disk,  # noqa: E402
                   clean, one_of_each, pattern, settle, setup)
-from tap import Skip, check, equal, main, note, test  # noqa: E402
+from tap import check, equal, main, note, test  # noqa: E402
 
 START = 3 * MIB
 WAY = ["stor_submit", "stor_lower_submit", "stor_lower_complete", "stor_end"]
@@ -32,28 +32,17 @@ def events(device):
 
     Gives a function that returns them, in their order.
     """
-    if not (TRACING / "events/stor/stor_submit").exists():
-        raise Skip("no tracefs, or no tracepoints of stor")
-    equal(sorted(path.name for path in (TRACING / "events/stor").iterdir()
-                 if path.is_dir()), sorted(WAY), "tracepoints")
     number = os.stat(device).st_rdev
     dev = f"{os.major(number)}:{os.minor(number)}"
-    instance = TRACING / f"instances/stor-selftest-{os.getpid()}"
-    instance.mkdir()
-    try:
-        switch = instance / "events/stor/enable"
-        (instance / "buffer_size_kb").write_text("8192")
-        switch.write_text("1")
+    with trace("stor", EVENT) as lines:
+        equal(sorted(path.name for path in (TRACING / "events/stor").iterdir()
+                     if path.is_dir()), sorted(WAY), "tracepoints")
 
         def collect():
-            switch.write_text("0")
             found = []
-            for line in (instance / "trace").read_text().splitlines():
-                match = EVENT.search(line)
-                if not match or BYSTANDER.search(line):
-                    continue
+            for match in lines():
                 values = dict(re.findall(r"(\w+)=(\S+)",
-                                         line[match.start():]))
+                                         match.string[match.start():]))
                 if values["dev"] == dev:
                     numbers = {key: int(values[key]) for key in (
                         "sector", "bytes", "tag", "lower_sector", "error")
@@ -61,9 +50,6 @@ def events(device):
                     found.append(Event(match[1], **{**values, **numbers}))
             return found
         yield collect
-        switch.write_text("0")
-    finally:
-        instance.rmdir()
 
 
 def ways(found):

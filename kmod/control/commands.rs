@@ -12,7 +12,7 @@ use super::{
 use crate::{
     front::Volume,
     kapi::{
-        genl::{genl_handlers, notify, Dump, Request},
+        genl::{genl_handlers, notify, Dump, Reply, Request},
         sys::uapi::*,
         version,
     },
@@ -72,14 +72,7 @@ fn volume_new(request: &Request<'_>) -> Result {
     let volume = NewVolume::parse(request.attrs())
         .and_then(NewVolume::make)
         .map_err(|refusal| request.refuse(&refusal))?;
-    // The volume is made: that the answer does not fit the caller's buffer can not undo it.
-    if let Err(e) = reply.send(|message| describe(message, &volume)) {
-        pr_warn!(
-            "stor{}: no answer to who made it: error {}\n",
-            volume.identity().index,
-            e.to_errno()
-        );
-    }
+    answer(reply, &volume);
     Ok(())
 }
 
@@ -120,15 +113,20 @@ fn changed(
         .and_then(|selector| REGISTRY.lock().find(&selector).cloned())
         .and_then(|volume| change(&volume).map(|()| volume))
         .map_err(|refusal| request.refuse(&refusal))?;
-    // It is done: that the answer does not fit the caller's buffer can not undo it.
-    if let Err(e) = reply.send(|message| describe(message, &volume)) {
+    answer(reply, &volume);
+    Ok(())
+}
+
+/// Tells whoever has made or changed a volume what it is now. It is done: that the answer does not
+/// fit the caller's buffer can not undo it.
+fn answer(reply: Reply<'_>, volume: &Volume) {
+    if let Err(e) = reply.send(|message| describe(message, volume)) {
         pr_warn!(
-            "stor{}: no answer to who changed it: error {}\n",
+            "stor{}: no answer to who made or changed it: error {}\n",
             volume.identity().index,
             e.to_errno()
         );
     }
-    Ok(())
 }
 
 fn volume_dump(dump: &mut Dump<'_>) -> Result {

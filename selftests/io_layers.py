@@ -11,10 +11,12 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+from fio import VERIFY, fio  # noqa: E402
+from lower import null_blk  # noqa: E402
 from stor import (BLKRRPART, MIB, Device, Disk,  # noqa: E402
                   add_partition, clean, delete_partition, need, number_of,
                   one_of_each, pattern, refused, run, settle, setup)
-from tap import Skip, check, equal, main, test  # noqa: E402
+from tap import Skip, check, equal, main, note, test  # noqa: E402
 
 
 def table(block, *parts):
@@ -184,6 +186,29 @@ def on_itself(stor, devices):
                 stor.raw_delete, name="level2")
         for level in (3, 2, 1, 0):
             stor.delete(name=f"level{level}")
+
+
+@test
+def scheduled(stor, _devices):
+    """a scheduler below merges what comes one by one; without, nobody does"""
+    run("modprobe", "mq-deadline", check=False)
+    with null_blk(size=64, memory_backed=1, submit_queues=1, hw_queue_depth=2,
+                  irqmode=2, completion_nsec=2000000):
+        lower = Device("/dev/stortest")
+        stor.new("one", lower, offset=MIB, length=8 * MIB)
+        settle()
+        for scheduler in ("none", "mq-deadline"):
+            switch = lower.sys / "queue/scheduler"
+            if scheduler not in switch.read_text():
+                raise Skip(f"no {scheduler}")
+            switch.write_text(scheduler)
+            before = lower.stat()["write_merges"]
+            fio({"row": {"rw": "write", "bs": "4k", "iodepth": 32,
+                         "filename": "/dev/stor0", "size": "4m"}}, **VERIFY)
+            merges = lower.stat()["write_merges"] - before
+            note(f"{scheduler}: {merges} merges below")
+            equal(merges > 0, scheduler != "none", f"merges by {scheduler}")
+        stor.delete(name="one")
 
 
 @test

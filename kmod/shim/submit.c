@@ -41,6 +41,14 @@
 
 static __always_inline void stor_submit(struct stor_pdu *pdu)
 {
+	struct request_queue *q = bdev_get_queue(pdu->bio.bi_bdev);
+
+	/*
+	 * What can be merged in a plug was merged in ours, by the same rules.
+	 * Below, only a scheduler finds more.
+	 */
+	if (queue_is_mq(q) && !q->elevator)
+		pdu->bio.bi_opf |= REQ_NOMERGE;
 	trace_stor_lower_submit(pdu->bio.bi_private, &pdu->bio);
 	submit_bio_noacct(&pdu->bio);
 }

@@ -34,7 +34,7 @@ import repeats
 WINDOW = {"null_blk": 0.08, "nvme": 0.02}
 WARM_UP = {"null_blk": 2000, "nvme": 500}
 BATCHES = 400  # at least: the device's count goes on by whole batches
-REPEATS, MORE = 2, 4  # runs of fio, and of a row that something has disturbed
+REPEATS, MORE = 2, 6  # runs of fio, and of a row that something has disturbed
 SECTORS_READ, SECTORS_WRITTEN = 2, 6  # columns of /sys/block/*/stat
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """One figure from several repeats of a measurement."""
 
-CLOSE = 0.005  # what two repeats differ by when nothing has disturbed them
+CLOSE = 0.002  # what two repeats differ by when nothing has disturbed them
 AGREE = 0.01  # by which repeats, and the results of two runs, may differ
 
 

@@ -24,7 +24,8 @@ from stats import (BUCKETS, OPS, STAGES, Stat, bounds, dump,  # noqa: E402
                    stat)
 from stor import (BLKDISCARD, BLKZEROOUT, C, MIB, Disk,  # noqa: E402
                   Stor, clean, module, number_of, one_of_each, run, settle, setup, unload)
-from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+from tap import (Skip, check, equal, main, note, patience,  # noqa: E402
+                 test, wait_until)
 
 STRICT = os.environ.get("STOR_TEST_STAT_STRICT") == "1"
 IOS = int(os.environ.get("STOR_TEST_STAT_IOS", "5000"))
@@ -248,7 +249,7 @@ def in_flight(stor, devices):
             finally:
                 lower.resume()
                 for thread in threads:
-                    thread.join(60)
+                    thread.join(patience(60))
             equal(change(before, idle(stor))["read"], (3, 3, 3 * 4096),
                   "reads in the end")
             equal(number_of(STOR / "inflight"), 0, "in flight")

@@ -23,7 +23,7 @@ from stats import failures  # noqa: E402
 from stor import (MIB, Device, Disk, clean, number_of,  # noqa: E402
                   settle, setup)
 from tap import (KernelLog, Skip, check, equal, main, note,  # noqa: E402
-                 test, wait_until)
+                 patience, test, wait_until)
 
 FAULTS = int(os.environ.get("STOR_TEST_FAULTS", "2"))
 SEED = 3
@@ -145,7 +145,7 @@ def workers(count, part, *rules):
         for worker in all_of_them:
             worker.stop.set()
         for worker in all_of_them:
-            worker.thread.join(LIMIT)
+            worker.thread.join(patience(LIMIT))
     for worker in all_of_them:
         check(not worker.thread.is_alive(), f"I/O hangs for {LIMIT} s")
         if worker.why:

@@ -21,7 +21,8 @@ from netlink import Refused  # noqa: E402
 from stats import failures  # noqa: E402
 from stor import (MIB, Disk, Stor, clean, number_of,  # noqa: E402
                   one_of_each, pattern, refused, settle, setup)
-from tap import check, equal, main, note, test, wait_until  # noqa: E402
+from tap import (check, equal, main, note, patience,  # noqa: E402
+                 test, wait_until)
 
 ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "20"))
 START = 16 * MIB
@@ -41,7 +42,7 @@ def in_thread(function, *args):
     thread.start()
 
     def join():
-        thread.join(60)
+        thread.join(patience(60))
         check(result, f"{function.__name__} has not ended")
         if isinstance(result[0], Exception):
             raise result[0]

@@ -18,7 +18,7 @@ import uuid
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from stor import (HERE, MIB, Disk, clean, load, run, settle,  # noqa: E402
                   setup, unload)
-from tap import Skip, check, equal, main, note, test  # noqa: E402
+from tap import Skip, check, equal, main, note, patience, test  # noqa: E402
 
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
 SCHEMA = HERE.parent / "tools/schema/storadm-v1.schema.json"
@@ -245,7 +245,7 @@ class Monitor:
     def end(self, number=signal.SIGTERM):
         """End it, and give back what it said last and its exit code."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=patience(20))
         return self.process.returncode, out, err
 
 
@@ -285,7 +285,7 @@ def pipe_closed(stor, devices, tool):
                                stderr=subprocess.PIPE, text=True)
     process.stdout.readline()
     process.stdout.close()
-    equal((process.wait(timeout=20), process.stderr.read()), (0, ""),
+    equal((process.wait(timeout=patience(20)), process.stderr.read()), (0, ""),
           "exit code and stderr of monitor")
     stor.delete(name="one")
 
@@ -299,7 +299,7 @@ def not_loaded(stor, _devices, tool):
     time.sleep(1)
     unload()
     try:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=patience(20))
         equal((process.returncode, out, err),
               (3, "", "storadm: the stor module was unloaded\n"), "monitor")
         why = "the stor module is not loaded (modprobe stor or insmod stor.ko)"

@@ -6,15 +6,16 @@ import contextlib
 import errno
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+from fio import Fio  # noqa: E402
 from stor import (MIB, Device, Disk, clean, error_of, need,  # noqa: E402
                   pattern, refused, run, settle, setup)
-from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+from tap import (Skip, check, equal, main, note, patience,  # noqa: E402
+                 test, wait_until)
 
 
 class Drive:
@@ -80,23 +81,28 @@ def during_io(stor, devices, drive):
     if bystander:
         stor.new("other", bystander, length=MIB)
     stor.events(sock, 3 if bystander else 2)
-    fio = subprocess.Popen(
-        ["fio", "--name=x", "--filename=/dev/stor0", "--rw=randrw",
-         "--bs=4k", "--iodepth=32", "--ioengine=libaio", "--direct=1",
-         "--time_based", "--runtime=60", "--size=64m", "--minimal"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        cwd="/tmp")
+    fio = Fio({"x": {"filename": "/dev/stor0", "rw": "randrw", "bs": "4k",
+                     "iodepth": 32, "ioengine": "libaio", "direct": 1,
+                     "time_based": 1, "runtime": 600, "size": "64m"}})
+    try:
+        pull_under(stor, drive, bystander, sock, fio)
+    finally:
+        fio.kill()
+
+
+def pull_under(stor, drive, bystander, sock, fio):
+    """The drive goes while fio uses volume one."""
+    device = drive.device
     with Disk("/dev/stor1") as open_all_the_time:
         wait_until(lambda: Device("/dev/stor0").stat()["write"] > 200,
                    "some I/O", 30)
         begin = time.monotonic()
         drive.pull()
-        _, words = fio.communicate(timeout=30)
+        code, _, words = fio.wait(30)
         seconds = time.monotonic() - begin
         note(f"the last I/O ended {seconds:.1f} s after the drive went")
-        check(seconds < 15, "I/O took too long to fail")
-        check(fio.returncode == 1 and "error" in words,
-              f"fio: {fio.returncode} {words}")
+        check(seconds < patience(15), "I/O took too long to fail")
+        check(code == 1 and "error" in words, f"fio: {code} {words}")
         events = stor.events(sock, 2)
         equal([(name, volume["name"], volume["state"])
                for name, volume in events],
@@ -117,7 +123,7 @@ def during_io(stor, devices, drive):
                   (errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENOSPC),
                   f"no error, or an odd one: "
                   f"{error_of(what, open_all_the_time)}")
-        check(time.monotonic() - begin < 2, "I/O took long to fail")
+        check(time.monotonic() - begin < patience(2), "I/O took long to fail")
         refused(errno.EBUSY, "stor1 of volume two is open",
                 stor.raw_delete, name="two")
     refused(errno.ENOENT, f"backing: {device} does not exist", stor.new,

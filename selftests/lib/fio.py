@@ -41,14 +41,16 @@ class Fio:
 
     def kill(self):
         """End it, if it has not ended."""
-        self.process.kill()
-        self.process.communicate()
+        if self.running():
+            self.process.kill()
+            self.process.communicate()
         self.folder.cleanup()
 
     def wait(self, timeout=240):
         """Its end: exit code, jobs, what it says. Fails if none comes."""
         try:
-            out, err = self.process.communicate(timeout=timeout)
+            out, err = self.process.communicate(
+                timeout=tap.patience(timeout))
         except subprocess.TimeoutExpired:
             self.kill()
             raise tap.Failure(f"fio: no end within {timeout} s") from None

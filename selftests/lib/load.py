@@ -252,7 +252,7 @@ def together(regions, steps, limit):
         thread.start()
 
     def wait():
-        end = time.monotonic() + limit
+        end = time.monotonic() + tap.patience(limit)
         for thread in threads:
             thread.join(max(0, end - time.monotonic()))
         hung = [region.doing for region, thread in zip(regions, threads)

@@ -9,6 +9,8 @@ import re
 import socket
 import struct
 
+import tap
+
 NETLINK_GENERIC = 16
 SOL_NETLINK = 270
 ADD_MEMBERSHIP, NO_ENOBUFS, CAP_ACK, EXT_ACK = 1, 5, 10, 11
@@ -112,7 +114,7 @@ class Socket:
         self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW,
                                   NETLINK_GENERIC)
         self.sock.bind((0, 0))
-        self.sock.settimeout(timeout)
+        self.sock.settimeout(tap.patience(timeout))
         for option in (EXT_ACK, CAP_ACK):
             self.sock.setsockopt(SOL_NETLINK, option, 1)
         self.seq = 0

@@ -194,7 +194,7 @@ def run(*command, check=True, data=None, **how):
     """Run a program and give back what it did."""
     done = subprocess.run([str(word) for word in command], input=data,
                           capture_output=True, text=True, check=False,
-                          timeout=how.pop("timeout", 240), **how)
+                          timeout=tap.patience(how.pop("timeout", 240)), **how)
     if check and done.returncode:
         raise tap.Failure(f"{' '.join(map(str, command))}: exit code "
                           f"{done.returncode}\n{done.stdout}{done.stderr}")
@@ -211,7 +211,8 @@ def need(*programs):
 def settle():
     """Wait until udev has looked at all that is new."""
     if shutil.which("udevadm"):
-        run("udevadm", "settle", "--timeout=30", check=False)
+        run("udevadm", "settle", f"--timeout={tap.patience(30):.0f}",
+            check=False)
 
 
 def unmount(device):

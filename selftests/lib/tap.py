@@ -63,8 +63,17 @@ def error_name(number):
     return errno.errorcode.get(number, str(number))
 
 
+def patience(seconds):
+    """How long to wait for what takes that long at most on a usual machine.
+
+    STOR_TEST_PATIENCE says how many times as slow this one may be.
+    """
+    return seconds * float(os.environ.get("STOR_TEST_PATIENCE") or 1)
+
+
 def wait_until(condition, what, seconds=10):
     """Wait for a condition, and give back what it returned."""
+    seconds = patience(seconds)
     end = time.monotonic() + seconds
     while True:
         value = condition()

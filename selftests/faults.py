@@ -20,8 +20,8 @@ import inject  # noqa: E402
 from fio import VERIFY, Fio, load  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
 from stats import failures  # noqa: E402
-from stor import (MIB, Device, Disk, clean, number_of,  # noqa: E402
-                  settle, setup)
+from stor import (MIB, Device, Disk, clean, made_of,  # noqa: E402
+                  number_of, settle, setup)
 from tap import (KernelLog, Skip, check, equal, main, note,  # noqa: E402
                  patience, test, wait_until)
 
@@ -82,6 +82,8 @@ class Worker:
         self.rng, self.base, self.size = random.Random(
             SEED * 1000 + number), number * part, part
         self.allowed, self.must, self.error = allowed, must, error
+        self.block = number_of(
+            "/sys/block/stor0/queue/logical_block_size")
         self.holds = {}  # by block number: what may be there, None: anything
         self.done = self.failed = 0
         self.why, self.stop = None, threading.Event()
@@ -129,7 +131,8 @@ class Worker:
                 known.add(new[at])
             elif not write and not number and known is not None:
                 got = data[at * BLOCK:(at + 1) * BLOCK]
-                check(got in known, f"wrong data after a {what}")
+                check(made_of(got, known, self.block),
+                      f"wrong data after a {what}")
                 self.holds[first + at] = {got}
 
 

@@ -283,7 +283,8 @@ unsafe fn new_bio(
 
 /// Leaves a request to the worker whose bio was tried, and would have had to wait; or that was to
 /// be polled, by a queue which the backing has lost. Those below may have changed the bio, so it is
-/// made anew. Any context.
+/// made anew, and is not polled: the worker must not wait for what is there for who polls. Any
+/// context.
 ///
 /// # Safety
 ///

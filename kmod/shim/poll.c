@@ -63,7 +63,6 @@ void stor_shim_polled_exit(struct blk_mq_hw_ctx *hctx, unsigned int index)
  * stor_shim_polled_add - note a polled lower bio before it is submitted
  * @pdu: that of its request
  * @rq: its request
- * @bdev: the lower device
  *
  * A request is polled by who has its first bio, and finds the queue by it. Who
  * has one that was merged with that and is not polled may wait for the end

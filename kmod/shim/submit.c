@@ -41,14 +41,6 @@
 
 static __always_inline void stor_submit(struct stor_pdu *pdu)
 {
-	struct request_queue *q = bdev_get_queue(pdu->bio.bi_bdev);
-
-	/*
-	 * What can be merged in a plug was merged in ours, by the same rules.
-	 * Below, only a scheduler finds more.
-	 */
-	if (queue_is_mq(q) && !q->elevator)
-		pdu->bio.bi_opf |= REQ_NOMERGE;
 	trace_stor_lower_submit(pdu->bio.bi_private, &pdu->bio);
 	submit_bio_noacct(&pdu->bio);
 }
@@ -276,7 +268,16 @@ void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
 		      struct stor_punt *punt)
 {
 	struct bio *bio = &pdu->bio;
+	struct request_queue *q = bdev_get_queue(bio->bi_bdev);
 
+	/*
+	 * Reads and writes that can be merged in a plug were merged in ours, by
+	 * the same rules. Below, a scheduler may find more; without one there
+	 * is little left to find, among what a busy driver has put off.
+	 */
+	if (queue_is_mq(q) && !READ_ONCE(q->elevator) &&
+	    bio_op(bio) <= REQ_OP_WRITE)
+		bio->bi_opf |= REQ_NOMERGE;
 	if (likely(batch->mode == STOR_SUBMIT_FREE)) {
 		stor_submit(pdu);
 		return;
@@ -284,6 +285,8 @@ void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
 	/* One that the user does not want to wait may still be put to sleep. */
 	if (!stor_may_try(bio) ||
 	    (batch->mode == STOR_SUBMIT_WORKER && !(bio->bi_opf & REQ_NOWAIT))) {
+		/* Among those of others it may find a neighbour. */
+		bio->bi_opf &= ~REQ_NOMERGE;
 		stor_shim_punt(pdu, punt);
 		return;
 	}

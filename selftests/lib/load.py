@@ -92,6 +92,7 @@ class Region:
     def __init__(self, path, start, blocks, seed, excuse=None):
         """excuse(offset, length) says whether an I/O there may fail."""
         self.path, self.start, self.blocks = path, start, blocks
+        self.logical = stor.Device(path).block
         self.random = random.Random(f"{seed} {start}")
         self.excuse = excuse or (lambda offset, length: True)
         # Of each block what it may hold; None if that is not known.
@@ -119,7 +120,7 @@ class Region:
             may = self.may[at + number]
             piece = data[number * BLOCK:(number + 1) * BLOCK]
             # A block that was written in part only holds some of each.
-            tap.check(may is None or piece in may,
+            tap.check(may is None or stor.made_of(piece, may, self.logical),
                       f"block {at + number} of the region at {self.start} "
                       f"of {self.path} has neither old nor new data")
 

@@ -427,6 +427,17 @@ def delete_partition(disk, number):
             raise
 
 
+def made_of(got, choices, block):
+    """Whether each logical block is that of one of the choices.
+
+    A write that fails may have been done in part, and end anywhere between
+    two logical blocks.
+    """
+    return got in choices or all(
+        any(got[at:at + block] == one[at:at + block] for one in choices)
+        for at in range(0, len(got), block))
+
+
 def pattern(seed, length):
     """Bytes that nobody else has written."""
     return random.Random(seed).randbytes(length)

@@ -154,9 +154,28 @@ pub(crate) struct Disk<T: Operations> {
     /// There are links between the disk and its backing in sysfs.
     linked: Atomic<bool>,
     identity: KBox<shim::stor_identity>,
-    /// Of the locks of its flushes; used until it is put.
-    flush_class: Pin<KBox<LockClassKey>>,
     tags: Tags,
+    /// Dropped last: locks of the tag set have them, too.
+    classes: LockClasses,
+}
+
+/// Classes of the locks of one disk that are taken while those of the disk below are held, or the
+/// other way round. Disks may stand on each other in any way, so each has its own.
+struct LockClasses {
+    flush: Pin<KBox<LockClassKey>>,
+    elevator: Pin<KBox<LockClassKey>>,
+    dispatch: Pin<KBox<LockClassKey>>,
+}
+
+impl LockClasses {
+    fn new() -> Result<Self> {
+        let class = || KBox::pin_init(LockClassKey::new_dynamic(), GFP_KERNEL);
+        Ok(Self {
+            flush: class()?,
+            elevator: class()?,
+            dispatch: class()?,
+        })
+    }
 }
 
 // SAFETY: A disk can be used and freed from any thread, and so can `T`.
@@ -167,6 +186,7 @@ unsafe impl<T: Operations> Sync for Disk<T> {}
 impl<T: Operations> Disk<T> {
     /// Makes a disk that nobody can see yet. May sleep.
     pub(crate) fn new(params: Params<'_>, config: T::Config, ops: Pin<KBox<T>>) -> Result<Self> {
+        let classes = LockClasses::new()?;
         let tags = Tags::new(&Queues::<T>::MQ, ops.lower().backing())?;
         let mut limits = params.limits;
         let data = KBox::new(
@@ -190,9 +210,6 @@ impl<T: Operations> Disk<T> {
             &mut identity.uuid,
             format_args!("{}", Hyphenated(params.uuid)),
         )?;
-
-        // Disks may stand on each other in any way, so each has its own.
-        let flush_class = KBox::pin_init(LockClassKey::new_dynamic(), GFP_KERNEL)?;
 
         let data = KBox::into_raw(data);
         // SAFETY: The set is set up, the limits may be written to, and the lock class is static.
@@ -221,8 +238,8 @@ impl<T: Operations> Disk<T> {
             state: Atomic::new(NEW),
             linked: Atomic::new(false),
             identity,
-            flush_class,
             tags,
+            classes,
         };
         let fops: &'static bindings::block_device_operations = &Table::<T>::FOPS;
         // SAFETY: The disk is ours, and nobody sees it yet. The device below is open.
@@ -234,7 +251,12 @@ impl<T: Operations> Disk<T> {
             bindings::set_capacity(disk, params.capacity.0);
             bindings::set_disk_ro(disk, params.read_only);
             shim::stor_shim_disk_match_nowait(disk, this.backing().as_ptr());
-            shim::stor_shim_disk_flush_class(disk, this.flush_class.as_ptr());
+            shim::stor_shim_disk_lock_classes(
+                disk,
+                this.classes.flush.as_ptr(),
+                this.classes.elevator.as_ptr(),
+                this.classes.dispatch.as_ptr(),
+            );
             // Writeback is throttled below, where it is known how long the device takes.
             bindings::blk_queue_flag_set(
                 shim::stor_shim_const_STOR_SHIM_QUEUE_FLAG_DISABLE_WBT,
@@ -454,7 +476,7 @@ impl<T: Operations> Drop for Disk<T> {
         self.remove();
         // SAFETY: The reference to the disk is ours. When `remove()` has returned, or if the disk
         // was never added, no request exists, none can come, and no `queue_rq()` runs, so nothing
-        // uses the data any more. The tags are dropped after this.
+        // uses the data any more. The tags and the classes are dropped after this.
         unsafe {
             bindings::put_disk(self.disk.as_ptr());
             drop(KBox::from_raw(self.data.as_ptr()));

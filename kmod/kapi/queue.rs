@@ -270,7 +270,7 @@ impl Tags {
 impl Drop for Tags {
     fn drop(&mut self) {
         // SAFETY: It was set up, by the invariant, and the queue that used it is dead: in `Disk`
-        // and in `Disk::new()`, tags are dropped last.
+        // and in `Disk::new()`, tags are dropped after it.
         unsafe { bindings::blk_mq_free_tag_set(self.0.get()) }
     }
 }

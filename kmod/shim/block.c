@@ -138,22 +138,41 @@ void stor_shim_disk_match_nowait(struct gendisk *disk,
 		disk->queue->limits.features &= ~BLK_FEAT_NOWAIT;
 }
 
+/* Lockdep takes the locks of all sets for one, with the class they begin with. */
+static void stor_set_class(struct srcu_struct *srcu, struct lock_class_key *key)
+{
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	lockdep_init_map(&srcu->dep_map, "stor dispatch", key, 0);
+#endif
+}
+
 /**
- * stor_shim_disk_flush_class - give the locks of a disk's flushes a class of their own
+ * stor_shim_disk_lock_classes - tell locks of a disk from those of the disk below
  * @disk: a disk that nobody can see yet
- * @key: the class
+ * @flush: class of the locks of its flushes
+ * @elevator: class of the lock of its scheduler
+ * @dispatch: class of what dispatches requests
  *
  * The block layer ends a flush under such a lock. A flush of the device below
  * ends one of ours, which takes the same lock of another queue.
+ *
+ * Whoever takes away our scheduler, as del_gendisk() does, waits under its lock
+ * for those who dispatch. They may wait in the device below, while somebody
+ * changes the scheduler there. That is another lock.
  */
-void stor_shim_disk_flush_class(struct gendisk *disk,
-				struct lock_class_key *key)
+void stor_shim_disk_lock_classes(struct gendisk *disk,
+				 struct lock_class_key *flush,
+				 struct lock_class_key *elevator,
+				 struct lock_class_key *dispatch)
 {
+	struct request_queue *q = disk->queue;
 	struct blk_mq_hw_ctx *hctx;
 	unsigned long i;
 
-	queue_for_each_hw_ctx(disk->queue, hctx, i)
-		blk_mq_hctx_set_fq_lock_class(hctx, key);
+	queue_for_each_hw_ctx(q, hctx, i)
+		blk_mq_hctx_set_fq_lock_class(hctx, flush);
+	lockdep_set_class(&q->elevator_lock, elevator);
+	stor_set_class(q->tag_set->srcu, dispatch);
 }
 
 /**

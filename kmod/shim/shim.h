@@ -206,8 +206,10 @@ void stor_backing_lost(struct block_device *bdev, bool surprise);
 
 void stor_shim_disk_match_nowait(struct gendisk *disk,
 				 struct block_device *bdev);
-void stor_shim_disk_flush_class(struct gendisk *disk,
-				struct lock_class_key *key);
+void stor_shim_disk_lock_classes(struct gendisk *disk,
+				 struct lock_class_key *flush,
+				 struct lock_class_key *elevator,
+				 struct lock_class_key *dispatch);
 void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise);
 bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
 				 void *arg);

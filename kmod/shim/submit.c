@@ -287,6 +287,13 @@ void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
 	    (batch->mode == STOR_SUBMIT_WORKER && !(bio->bi_opf & REQ_NOWAIT))) {
 		/* Among those of others it may find a neighbour. */
 		bio->bi_opf &= ~REQ_NOMERGE;
+		/* The worker must not wait for a tag that only a poll frees. */
+		if (pdu->on_polled) {
+			stor_shim_polled_del(pdu, bio->bi_private);
+			pdu->on_polled = false;
+			pdu->opf &= ~REQ_POLLED;
+			bio->bi_opf &= ~REQ_POLLED;
+		}
 		stor_shim_punt(pdu, punt);
 		return;
 	}

@@ -42,13 +42,19 @@ fn counts() -> bool {
 /// The loaded module. The control plane is all there is at first; volumes come through it, and
 /// each holds a reference to the module, so that none is left when this is dropped.
 struct Stor {
+    // Dropped in this order.
     _control: control::Control,
+    _data: kapi::data::Common,
 }
 
 impl kernel::Module for Stor {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        let data = kapi::data::Common::new()?;
         let control = control::Control::new()?;
         pr_info!("version {}\n", kapi::version());
-        Ok(Self { _control: control })
+        Ok(Self {
+            _control: control,
+            _data: data,
+        })
     }
 }

@@ -46,6 +46,9 @@ pub(super) fn set(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal>
                 size: backing.size(),
                 block: backing.logical_block_size(),
             };
+            if let Some(encryption) = volume.encryption() {
+                encryption.geometry.check_length(length)?;
+            }
             volume.extent().resize(length, &room)
         })
         .transpose()?;

@@ -60,7 +60,8 @@ fn info_get(request: &Request<'_>) -> Result {
             u64::from(
                 stor_feature_STOR_FEATURE_VOLUME
                     | stor_feature_STOR_FEATURE_GATE
-                    | stor_feature_STOR_FEATURE_STAT,
+                    | stor_feature_STOR_FEATURE_STAT
+                    | stor_feature_STOR_FEATURE_ENCRYPTION,
             ),
         )
     })

@@ -3,6 +3,7 @@
 //! Makes a volume.
 
 use super::{
+    encrypt::NewEncryption,
     lost::lost_backing,
     message::describe,
     registry::{EVENTS, REGISTRY},
@@ -35,6 +36,7 @@ pub(super) struct NewVolume {
     offset: Option<Bytes>,
     length: Option<Bytes>,
     read_only: bool,
+    encryption: Option<NewEncryption>,
 }
 
 impl NewVolume {
@@ -81,6 +83,7 @@ impl NewVolume {
             offset: bytes(STOR_A_VOLUME_OFFSET),
             length: bytes(STOR_A_VOLUME_LENGTH),
             read_only: read_only(attrs).unwrap_or(false),
+            encryption: NewEncryption::parse(attrs)?,
         })
     }
 
@@ -89,7 +92,7 @@ impl NewVolume {
         let uuid = self.uuid.unwrap_or_else(crate::kapi::disk::random_uuid);
         let place = REGISTRY.lock().reserve(self.name, uuid, self.index)?;
         let backing = self.open()?;
-        let extent = Extent::place(
+        let mut extent = Extent::place(
             self.offset,
             self.length,
             &extent::Backing {
@@ -97,6 +100,12 @@ impl NewVolume {
                 block: backing.logical_block_size(),
             },
         )?;
+        let mut encryption = None;
+        if let Some(wanted) = self.encryption {
+            let made = wanted.make(extent, self.length.is_some(), backing.logical_block_size())?;
+            extent = made.1;
+            encryption = Some(made.0);
+        }
         place.claim(backing.id(), extent)?;
 
         let failed = |e: Error| {
@@ -117,6 +126,7 @@ impl NewVolume {
             backing,
             extent,
             self.read_only,
+            encryption,
             crate::counts(),
         )
         .map_err(failed)?;
@@ -197,7 +207,7 @@ pub(super) fn read_only(attrs: Attrs<'_>) -> Option<bool> {
     attr.u8().map(|value| value != 0)
 }
 
-fn c_string(bytes: &[u8]) -> Result<CString> {
+pub(super) fn c_string(bytes: &[u8]) -> Result<CString> {
     let mut with_nul = KVec::with_capacity(bytes.len() + 1, GFP_KERNEL)?;
     with_nul.extend_from_slice(bytes, GFP_KERNEL)?;
     with_nul.push(0, GFP_KERNEL)?;
@@ -205,6 +215,6 @@ fn c_string(bytes: &[u8]) -> Result<CString> {
     Ok(CString::try_from(string)?)
 }
 
-fn out_of_memory() -> Refusal {
+pub(super) fn out_of_memory() -> Refusal {
     Refusal::plain(Errno::NoMem, format_args!("out of memory"))
 }

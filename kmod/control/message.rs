@@ -60,5 +60,21 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     message.put_u8(STOR_A_VOLUME_READ_ONLY, volume.is_read_only().into())?;
     message.put_u64(STOR_A_VOLUME_GATE_COUNT, count)?;
     message.put_u64(STOR_A_VOLUME_GATE_LAST, last)?;
-    message.put_u64(STOR_A_VOLUME_GATE_LONGEST, longest)
+    message.put_u64(STOR_A_VOLUME_GATE_LONGEST, longest)?;
+    let Some(encryption) = volume.encryption() else {
+        return Ok(());
+    };
+    let geometry = encryption.geometry;
+    message.put_string(STOR_A_VOLUME_KEY, encryption.key_name)?;
+    message.put_string(STOR_A_VOLUME_CIPHER, b"aes-xts-plain64")?;
+    message.put_string(STOR_A_VOLUME_CIPHER_DRIVER, encryption.driver)?;
+    message.put_u8(STOR_A_VOLUME_CIPHER_SLOW, (!encryption.is_fast).into())?;
+    message.put_u32(STOR_A_VOLUME_KEY_SIZE, encryption.key_bits)?;
+    message.put_u32(STOR_A_VOLUME_CRYPTO_SECTOR, geometry.sector())?;
+    message.put_u64(STOR_A_VOLUME_IV_OFFSET, geometry.iv_offset())?;
+    message.put_u8(
+        STOR_A_VOLUME_IV_LARGE_SECTORS,
+        geometry.iv_large_sectors().into(),
+    )?;
+    message.put_u8(STOR_A_VOLUME_DISCARD, encryption.discard.into())
 }

@@ -8,6 +8,7 @@
 mod change;
 mod commands;
 mod create;
+mod encrypt;
 mod lost;
 mod message;
 mod registry;

@@ -2,6 +2,7 @@
 
 //! The last stage: a request becomes a bio to the backing.
 
+use super::seal::Seal;
 use crate::{
     kapi::{
         lower::Lower,
@@ -11,7 +12,7 @@ use crate::{
     model::{extent::Extent, units::Sectors},
 };
 
-/// Sends a request to its place on the backing. Process context; may sleep in the lower device.
+/// Sends a request to its place on the backing, its data by way of `seal`. Process context; may sleep in the lower device.
 ///
 /// # Errors
 ///
@@ -22,6 +23,7 @@ pub(crate) fn submit<'a>(
     op: Op,
     extent: &Extent,
     lower: &'a Lower,
+    seal: Option<&'a Seal>,
     batch: &Batch,
 ) -> Result<(), Status> {
     let at = match op {
@@ -33,5 +35,5 @@ pub(crate) fn submit<'a>(
             .map(rq.sector(), rq.length().to_sectors())
             .ok_or(Status::IOERR)?,
     };
-    rq.send(op, lower, at, batch)
+    rq.send(op, lower, seal, at, batch)
 }

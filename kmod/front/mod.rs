@@ -4,4 +4,4 @@
 
 mod volume;
 
-pub(crate) use volume::{level_above, Change, Changing, Identity, Volume, MAX_LEVEL};
+pub(crate) use volume::{level_above, Change, Changing, Encryption, Identity, Volume, MAX_LEVEL};

@@ -3,9 +3,10 @@
 //! A volume and its disk.
 
 use crate::{
-    engine,
+    engine::{self, Seal},
     kapi::{
         bdev::{Backing, DevName, DevT},
+        cipher::Xts,
         disk::{Closed, Disk, GateError, Params},
         limits::StackedLimits,
         lower::Lower,
@@ -15,7 +16,7 @@ use crate::{
         stat::Stat,
         sysfs::File,
     },
-    model::{extent::Extent, name::Name, select::Uuid, units::Bytes},
+    model::{crypt::Geometry, extent::Extent, name::Name, select::Uuid, units::Bytes},
 };
 use core::fmt::Write;
 use kernel::{
@@ -55,8 +56,46 @@ struct Front {
     level: u32,
     shown: Shown,
     stat: Option<Pin<KBox<Stat>>>,
+    seal: Option<Pin<KBox<Seal>>>,
     #[pin]
     lower: Lower,
+}
+
+/// How a new volume is encrypted.
+pub(crate) struct Encryption {
+    /// What does it, with its key.
+    pub(crate) cipher: Xts,
+    /// Which sectors there are, and their tweaks.
+    pub(crate) geometry: Geometry,
+    /// What the key was named by.
+    pub(crate) key_name: CString,
+    /// Length of the key in bits.
+    pub(crate) key_bits: u32,
+    /// Whether the disk takes discards.
+    pub(crate) discard: bool,
+}
+
+/// What is told of the encryption of a volume.
+pub(crate) struct ShownEncryption<'a> {
+    /// Which sectors there are, and their tweaks.
+    pub(crate) geometry: &'a Geometry,
+    /// What the key was named by.
+    pub(crate) key_name: &'a [u8],
+    /// Length of the key in bits.
+    pub(crate) key_bits: u32,
+    /// The implementation of the cipher.
+    pub(crate) driver: &'a [u8],
+    /// Whether that takes many blocks at once.
+    pub(crate) is_fast: bool,
+    /// Whether the disk takes discards.
+    pub(crate) discard: bool,
+}
+
+/// What a key was named by, how many bits it has, and whether the disk takes discards.
+struct KeyShown {
+    name: CString,
+    bits: u32,
+    discard: bool,
 }
 
 /// What is told of a volume: requests have their own [`Config`].
@@ -68,12 +107,14 @@ struct Shown {
     gate_count: Atomic<u64>,
     gate_last: Atomic<u64>,
     gate_longest: Atomic<u64>,
+    key: Option<KeyShown>,
 }
 
 impl Operations for Front {
     const MODULE: ThisModule = crate::THIS_MODULE;
 
     type Config = Config;
+    type Transform = Seal;
 
     #[inline]
     fn queue<'a>(&'a self, config: Config, rq: Request<'a>, batch: &Batch) -> Result<(), Status> {
@@ -84,7 +125,8 @@ impl Operations for Front {
         if config.read_only && op.changes_data() {
             return Err(Status::IOERR);
         }
-        engine::submit(rq, op, &config.extent, &self.lower, batch)
+        let seal = self.seal.as_deref();
+        engine::submit(rq, op, &config.extent, &self.lower, seal, batch)
     }
 
     #[inline]
@@ -203,17 +245,30 @@ impl Changing<'_> {
 
 impl Volume {
     /// Makes a volume on `extent` of `backing`, which the user named `path`. Its disk is not
-    /// visible yet. With `counted`, its I/O is. May sleep.
+    /// visible yet. With `encryption`, its data is encrypted. With `counted`, its I/O is counted. May
+    /// sleep.
     pub(crate) fn new(
         identity: Identity,
         path: CString,
         backing: Backing,
         extent: Extent,
         read_only: bool,
+        encryption: Option<Encryption>,
         counted: bool,
     ) -> Result<Arc<Self>> {
         let level = level_above(&backing);
-        let limits = StackedLimits::above(&backing, extent.start().to_sectors());
+        let mut limits = StackedLimits::above(&backing, extent.start().to_sectors());
+        let (mut seal, mut key) = (None, None);
+        if let Some(encryption) = encryption {
+            limits.seal(encryption.geometry.sector(), encryption.discard);
+            key = Some(KeyShown {
+                name: encryption.key_name,
+                bits: encryption.key_bits,
+                discard: encryption.discard,
+            });
+            let made = Seal::new(encryption.cipher, encryption.geometry);
+            seal = Some(KBox::pin_init(made, GFP_KERNEL)?);
+        }
         let logical_block_size = limits.logical_block_size();
         let physical_block_size = limits.physical_block_size();
         let max_segments = limits.max_segments();
@@ -230,6 +285,7 @@ impl Volume {
             gate_count: Atomic::new(0),
             gate_last: Atomic::new(0),
             gate_longest: Atomic::new(0),
+            key,
         };
         let front = KBox::pin_init(
             try_pin_init!(Front {
@@ -237,6 +293,7 @@ impl Volume {
                 level,
                 shown,
                 stat,
+                seal,
                 lower <- Lower::new(backing, max_segments),
             }),
             GFP_KERNEL,
@@ -248,6 +305,7 @@ impl Volume {
             capacity: extent.length().to_sectors(),
             limits,
             read_only,
+            same_cpu: front.seal.is_some(),
         };
         let disk = Disk::new(params, Config { extent, read_only }, front)?;
         Arc::pin_init(
@@ -374,6 +432,20 @@ impl Volume {
     /// Whether it refuses writes.
     pub(crate) fn is_read_only(&self) -> bool {
         self.disk.ops().shown.read_only.load(Relaxed)
+    }
+
+    /// How it is encrypted, if it is.
+    pub(crate) fn encryption(&self) -> Option<ShownEncryption<'_>> {
+        let front = self.disk.ops();
+        let (seal, key) = (front.seal.as_deref()?, front.shown.key.as_ref()?);
+        Some(ShownEncryption {
+            geometry: seal.geometry(),
+            key_name: key.name.to_bytes(),
+            key_bits: key.bits,
+            driver: seal.cipher().driver().to_bytes(),
+            is_fast: seal.cipher().is_fast(),
+            discard: key.discard,
+        })
     }
 
     /// How often its gate was closed, and for how long, the last time and at most, in ns.

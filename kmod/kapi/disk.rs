@@ -103,6 +103,8 @@ pub(crate) struct Params<'a> {
     pub(crate) limits: StackedLimits,
     /// It takes no writes.
     pub(crate) read_only: bool,
+    /// Requests end on the CPU that they came from, and not on one near by: their end is work.
+    pub(crate) same_cpu: bool,
 }
 
 /// Why a gate was not opened on something new.
@@ -262,6 +264,12 @@ impl<T: Operations> Disk<T> {
                 shim::stor_shim_const_STOR_SHIM_QUEUE_FLAG_DISABLE_WBT,
                 (*disk).queue,
             );
+            if params.same_cpu {
+                bindings::blk_queue_flag_set(
+                    shim::stor_shim_const_STOR_SHIM_QUEUE_FLAG_SAME_FORCE,
+                    (*disk).queue,
+                );
+            }
         }
         Ok(this)
     }

@@ -319,6 +319,9 @@ unsafe fn explain(
         Errno::NoMem => ENOMEM,
         Errno::NoSpc => ENOSPC,
         Errno::NotBlk => ENOTBLK,
+        Errno::NoKey => ENOKEY,
+        Errno::KeyExpired => EKEYEXPIRED,
+        Errno::KeyRevoked => EKEYREVOKED,
         Errno::NxIo => ENXIO,
         Errno::OpNotSupp => EOPNOTSUPP,
         Errno::Overflow => EOVERFLOW,
@@ -339,6 +342,11 @@ fn number_of(field: Field) -> u16 {
         Field::Offset => STOR_A_VOLUME_OFFSET,
         Field::Length => STOR_A_VOLUME_LENGTH,
         Field::ReadOnly => STOR_A_VOLUME_READ_ONLY,
+        Field::Key => STOR_A_VOLUME_KEY,
+        Field::CryptoSector => STOR_A_VOLUME_CRYPTO_SECTOR,
+        Field::IvOffset => STOR_A_VOLUME_IV_OFFSET,
+        Field::IvLargeSectors => STOR_A_VOLUME_IV_LARGE_SECTORS,
+        Field::Discard => STOR_A_VOLUME_DISCARD,
     }) as u16
 }
 

@@ -2,12 +2,22 @@
 
 //! Queue limits, stacked by the kernel's own rules.
 
-use super::{bdev::Backing, sys::shim};
-use crate::model::units::Sectors;
+use super::{bdev::Backing, send::MAX_TRANSFORMED, sys::shim};
+use crate::model::{
+    crypt::SECTOR_MAX,
+    runs::PIECES,
+    units::{Sectors, SECTOR_SHIFT},
+};
 use kernel::{bindings, prelude::*};
 
 /// Entries that the table of a lower bio may have (`BIO_MAX_VECS`).
 const MAX_SEGMENTS: u16 = 256;
+
+/// Most sectors of a request whose data is sealed: what there is memory for.
+const SEALED_MAX_SECTORS: u32 = MAX_TRANSFORMED >> SECTOR_SHIFT;
+
+/// Smallest piece of a sector that is sealed, in bytes.
+const PIECE_MIN: u32 = SECTOR_MAX / PIECES as u32;
 
 /// The limits of a queue above one backing.
 pub(crate) struct StackedLimits(bindings::queue_limits);
@@ -54,6 +64,40 @@ impl StackedLimits {
         // The disk offers no protection information, whatever the backing has.
         limits.max_integrity_segments = 0;
         Self(limits)
+    }
+
+    /// Changes them for data that is sealed in sectors of `sector` bytes. Discards are only taken
+    /// with `discard`: they tell which blocks are free.
+    pub(crate) fn seal(&mut self, sector: u32, discard: bool) {
+        let limits = &mut self.0;
+        limits.logical_block_size = limits.logical_block_size.max(sector);
+        limits.physical_block_size = limits.physical_block_size.max(limits.logical_block_size);
+        let physical = limits.physical_block_size;
+        if limits.io_min & (physical - 1) != 0 {
+            limits.io_min = physical;
+        }
+        // Requests are split at chunks; one that no block fits into would leave nothing of them.
+        if limits.chunk_sectors & ((physical >> SECTOR_SHIFT) - 1) != 0 {
+            limits.chunk_sectors = 0;
+        }
+        // A sector in more pieces than these could not be sealed.
+        limits.dma_alignment = limits.dma_alignment.max(PIECE_MIN - 1);
+        // There must be memory to seal any request into.
+        limits.max_hw_sectors = limits.max_hw_sectors.min(SEALED_MAX_SECTORS);
+        // Zeros below are no zeros above.
+        limits.max_hw_wzeroes_unmap_sectors = 0;
+        limits.max_write_zeroes_sectors = 0;
+        limits.max_secure_erase_sectors = 0;
+        if !discard {
+            limits.max_hw_discard_sectors = 0;
+        }
+        // An untorn write is of whole blocks.
+        let block = limits.logical_block_size;
+        if limits.atomic_write_hw_unit_max < block {
+            limits.atomic_write_hw_unit_max = 0;
+            limits.atomic_write_hw_max = 0;
+        }
+        limits.atomic_write_hw_unit_min = limits.atomic_write_hw_unit_min.max(block);
     }
 
     /// Smallest unit of I/O in bytes.

@@ -6,6 +6,8 @@
 //! nothing of volumes or of the interface's commands.
 
 pub(crate) mod bdev;
+pub(crate) mod cipher;
+pub(crate) mod data;
 pub(crate) mod disk;
 pub(crate) mod genl;
 pub(crate) mod global;

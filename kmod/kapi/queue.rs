@@ -27,6 +27,9 @@ pub(crate) trait Operations: Send + Sync + Sized + 'static {
     /// copy: it may end, and the gate be closed, before `queue()` has returned.
     type Config: Copy + Send + Sync;
 
+    /// What is done to data on its way.
+    type Transform: send::Transform;
+
     /// Takes a request. May be called on all CPUs at once, in process context; may sleep.
     ///
     /// # Errors
@@ -65,7 +68,7 @@ impl<T: Operations> Queues<T> {
     pub(super) const MQ: bindings::blk_mq_ops = bindings::blk_mq_ops {
         queue_rq: Some(Self::queue_rq),
         queue_rqs: Some(Self::queue_rqs),
-        complete: Some(send::complete),
+        complete: Some(send::complete::<T::Transform>),
         poll: Some(Self::poll),
         map_queues: Some(shim::stor_shim_map_queues),
         init_hctx: Some(shim::stor_shim_polled_init),

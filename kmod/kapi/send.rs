@@ -8,6 +8,7 @@
 //! below is said in `kmod/shim/submit.c`.
 
 use super::{
+    data::{Bounce, Data, Reserve, Source, Target},
     lower::Lower,
     request::{pdu, Op, Request, Status, OP_MASK},
     stat,
@@ -15,7 +16,7 @@ use super::{
     trace,
 };
 use crate::model::units::Sectors;
-use kernel::{bindings, prelude::*, types::Opaque};
+use kernel::{bindings, page::PAGE_SIZE, prelude::*, types::Opaque};
 
 /// Flags of a request that a lower bio inherits. Not among them: PREFLUSH, which the block layer
 /// has turned into a request of its own; ALLOC_CACHE, which belongs to the upper bio; INTEGRITY,
@@ -41,6 +42,8 @@ const MIXED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
     | 1 << bindings::req_flag_bits___REQ_RAHEAD;
 /// Flags of a lower bio which say that its bytes were counted, or held back for, already.
 const ACCOUNTED: u16 = 1 << bindings::BIO_CGROUP_ACCT | 1 << bindings::BIO_BPS_THROTTLED;
+/// Most bytes of a write that is transformed: what there is memory for.
+pub(super) const MAX_TRANSFORMED: u32 = shim::STOR_BOUNCE_PAGES * PAGE_SIZE as u32;
 const NOWAIT: u32 = 1 << bindings::req_flag_bits___REQ_NOWAIT;
 const POLLED: u32 = 1 << bindings::req_flag_bits___REQ_POLLED;
 const DIRECT: u32 =
@@ -58,6 +61,28 @@ impl Op {
             other => other as u32,
         }
     }
+}
+
+/// What is done to the data of reads and writes between a disk and its backing.
+pub(crate) trait Transform: Send + Sync + 'static {
+    /// Memory for one write when there is no other.
+    fn reserve(&self) -> &Reserve;
+
+    /// Makes what goes down, `to`, of the data of a write, which begins at `at` of the disk. Both
+    /// have the same length. Process context.
+    ///
+    /// # Errors
+    ///
+    /// What the write is to end with; nothing goes down.
+    fn seal(&self, at: Sectors, from: Data<'_, Source>, to: Bounce<'_>) -> Result<(), Status>;
+
+    /// Makes what was read, which begins at `at` of the disk, what the disk holds there, where it
+    /// lies. Process or softirq context, with interrupts on.
+    ///
+    /// # Errors
+    ///
+    /// What the read is to end with.
+    fn open(&self, at: Sectors, data: Data<'_, Target>) -> Result<(), Status>;
 }
 
 /// A task in `queue_rq()` or `queue_rqs()` that is ready to submit below.
@@ -106,16 +131,47 @@ impl Batch {
 
 impl<'a> Request<'a> {
     /// Sends it down as one bio that starts at `at` on the backing, and ends it when that ends,
-    /// with the same status. Process context; may sleep in the lower device.
+    /// with the same status. With `transform`, its data is sealed before, or opened after. Process
+    /// context; may sleep in the lower device.
     ///
     /// # Errors
     ///
     /// The request was not started and is the caller's to give back with this status.
     #[inline]
-    pub(crate) fn send(
+    pub(crate) fn send<S: Transform>(
         self,
         op: Op,
         lower: &'a Lower,
+        transform: Option<&'a S>,
+        at: Sectors,
+        batch: &Batch,
+    ) -> Result<(), Status> {
+        if transform.is_some() && op.has_data() {
+            self.send_transformed(op, lower, transform, at, batch)
+        } else {
+            self.send_as(op, lower, None::<&S>, at, batch)
+        }
+    }
+
+    /// The same, by itself: who transforms nothing shall not pay for it.
+    #[inline(never)]
+    fn send_transformed<S: Transform>(
+        self,
+        op: Op,
+        lower: &'a Lower,
+        transform: Option<&'a S>,
+        at: Sectors,
+        batch: &Batch,
+    ) -> Result<(), Status> {
+        self.send_as(op, lower, transform, at, batch)
+    }
+
+    #[inline(always)]
+    fn send_as<S: Transform>(
+        self,
+        op: Op,
+        lower: &'a Lower,
+        transform: Option<&'a S>,
         at: Sectors,
         batch: &Batch,
     ) -> Result<(), Status> {
@@ -141,7 +197,15 @@ impl<'a> Request<'a> {
                 opf |= NOWAIT;
             }
         }
-        if first == last && op.has_data() {
+        // SAFETY: The PDU is ours.
+        unsafe {
+            (*pdu).transform = transform
+                .map_or(core::ptr::null(), core::ptr::from_ref)
+                .cast()
+        };
+        if let (Some(transform), Op::Write) = (transform, op) {
+            (opf, table) = self.seal(transform, opf, bio, lower)?;
+        } else if first == last && op.has_data() {
             // SAFETY: `bio` is memory for a bio, and the request has one.
             unsafe { clone_bio(bio, bdev, first, opf)? };
         } else {
@@ -149,12 +213,13 @@ impl<'a> Request<'a> {
         }
 
         // SAFETY: `bio` was initialised above and belongs to this request. Everything the bio
-        // points to lives until its end: the device and `lower` by `'a`, which covers the end of
-        // every request; the table by belonging to this bio; the pages by the upper bios. The
-        // request is started once and handed over to `end_io`, which ends it.
+        // points to lives until its end: the device, `lower` and `transform` by `'a`, which covers
+        // the end of every request; the table by belonging to this bio; the pages by the upper
+        // bios, or by being the request's. The request is started once and handed over to `end_io`,
+        // which ends it.
         unsafe {
             (*bio).bi_iter.bi_sector = at.0;
-            (*bio).bi_end_io = Some(end_io);
+            (*bio).bi_end_io = Some(end_io::<S>);
             (*bio).bi_private = rq.cast();
             (*pdu).lower = core::ptr::from_ref(lower).cast();
             (*pdu).table = table;
@@ -175,6 +240,49 @@ impl<'a> Request<'a> {
             shim::stor_shim_submit(pdu, batch.raw.get(), lower.punt());
         }
         Ok(())
+    }
+
+    /// Seals a write, and makes the lower bio of what comes of that. Gives the flags of the bio, and
+    /// the table.
+    #[inline(never)]
+    fn seal<S: Transform>(
+        &self,
+        transform: &S,
+        mut opf: u32,
+        bio: *mut bindings::bio,
+        lower: &Lower,
+    ) -> Result<(u32, *mut bindings::bio_vec), Status> {
+        let (first, last) = self.bios();
+        if first != last {
+            opf &= !MIXED;
+        }
+        let reserve = transform.reserve().as_ptr();
+        if self.data_len() > MAX_TRANSFORMED {
+            return Err(Status::IOERR);
+        }
+        // SAFETY: The PDU is ours, and so is the memory once we have it; a request is no larger
+        // than the disk's limits say. The request has data, which is there until it ends. `bio` is
+        // memory for a bio.
+        unsafe {
+            let bounce = &raw mut (*self.pdu()).bounce;
+            if !shim::stor_shim_bounce_get(bounce, self.data_len(), reserve) {
+                return Err(Status::RESOURCE);
+            }
+            let (from, to) = (Data::new(first), Bounce::new(&*bounce));
+            if let Err(status) = transform.seal(self.sector(), from, to) {
+                shim::stor_shim_bounce_put(bounce, reserve);
+                return Err(status);
+            }
+            let pdu = self.pdu();
+            if !(*pdu).stat.is_null() {
+                // The time below begins now.
+                (*pdu).sent = stat::now();
+            }
+            let (table, count) = ((*bounce).table, (*bounce).count);
+            let bdev = lower.backing().as_ptr();
+            new_bio(bio, bdev, self.as_ptr(), opf, table, count);
+            Ok((opf, table))
+        }
     }
 
     /// Makes the lower bio of a request that has no data, or that was merged of several bios; such
@@ -291,7 +399,7 @@ unsafe fn new_bio(
 /// The bio was sent to `lower`, and has ended; its request has not.
 #[cold]
 #[inline(never)]
-unsafe fn retry(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lower) {
+unsafe fn retry<S: Transform>(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lower) {
     // SAFETY: By the contract of this function. Only the position in a table is changed by who has
     // the bio, never what is in it.
     unsafe {
@@ -309,13 +417,13 @@ unsafe fn retry(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lo
         let has_data = op == bindings::req_op_REQ_OP_READ || op == bindings::req_op_REQ_OP_WRITE;
         if has_data && table.is_null() && !first.is_null() {
             if let Err(status) = clone_bio(bio, bdev, first, (*pdu).opf) {
-                return ended(rq, pdu, status);
+                return ended::<S>(rq, pdu, status, true);
             }
         } else {
             new_bio(bio, bdev, rq, (*pdu).opf, table, segments);
         }
         (*bio).bi_iter.bi_sector = (*pdu).sector;
-        (*bio).bi_end_io = Some(end_io);
+        (*bio).bi_end_io = Some(end_io::<S>);
         (*bio).bi_private = rq.cast();
         (*bio).bi_flags |= accounted;
         (*pdu).tried = false;
@@ -329,7 +437,7 @@ unsafe fn retry(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, lower: &Lo
 ///
 /// Called by the block layer only, once for each time that a bio of [`Request::send`] was
 /// submitted.
-unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
+unsafe extern "C" fn end_io<S: Transform>(bio: *mut bindings::bio) {
     // SAFETY: `send()` has put the request there, which has our PDU.
     let (rq, pdu, status) = unsafe {
         let rq: *mut bindings::request = (*bio).bi_private.cast();
@@ -345,22 +453,31 @@ unsafe extern "C" fn end_io(bio: *mut bindings::bio) {
         if (status == Status::AGAIN && (*pdu).tried)
             || (status == Status::NOTSUPP && (*pdu).on_polled)
         {
-            return retry(rq, pdu, lower);
+            return retry::<S>(rq, pdu, lower);
+        }
+        if !(*pdu).transform.is_null() {
+            return transformed::<S>(rq, pdu, lower, status);
         }
         if !(*bio).bi_crypt_context.is_null() || !(*pdu).table.is_null() {
             lower.release(pdu);
         }
-        ended(rq, pdu, status);
+        ended::<S>(rq, pdu, status, false);
     }
 }
 
-/// Hands a request on whose lower bio is done with, to the CPU that it belongs to. Any context.
+/// Hands a request on whose lower bio is done with, to the CPU that it belongs to; `transformed` if
+/// its data may have been. Any context.
 ///
 /// # Safety
 ///
 /// The request was sent, its bio holds nothing any more, and nobody else ends it.
 #[inline(always)]
-unsafe fn ended(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, status: Status) {
+unsafe fn ended<S: Transform>(
+    rq: *mut bindings::request,
+    pdu: *mut shim::stor_pdu,
+    status: Status,
+    transformed: bool,
+) {
     // SAFETY: By the contract of this function.
     unsafe {
         (*pdu).status = status.as_raw();
@@ -370,9 +487,129 @@ unsafe fn ended(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, status: St
         }
         let now = stat::now_if(pdu);
         (*pdu).sent = now.saturating_sub((*pdu).sent);
-        if (*pdu).on_polled {
+        if transformed && to_open::<S>(pdu).is_some() {
+            opened_here::<S>(rq, pdu);
+        } else if (*pdu).on_polled {
+            if transformed {
+                give_back::<S>(pdu);
+            }
             finish_polled(rq, pdu, status, now);
         } else if !bindings::blk_mq_complete_request_remote(rq) {
+            if transformed {
+                give_back::<S>(pdu);
+            }
+            finish(rq, now);
+        }
+    }
+}
+
+/// Goes on with the end of a bio whose data was transformed, or is to be. Any context.
+///
+/// # Safety
+///
+/// As that of [`ended`], for a request that was sent with an `S`.
+#[inline(never)]
+unsafe fn transformed<S: Transform>(
+    rq: *mut bindings::request,
+    pdu: *mut shim::stor_pdu,
+    lower: &Lower,
+    status: Status,
+) {
+    // SAFETY: By the contract of this function.
+    unsafe {
+        if written::<S>(pdu).is_none() && !(*pdu).table.is_null() {
+            lower.release(pdu);
+        }
+        ended::<S>(rq, pdu, status, true);
+    }
+}
+
+/// Gives back what a write was sealed into, on the CPU that it came from if possible: that is
+/// where the next one takes it. Any context.
+///
+/// # Safety
+///
+/// As that of [`finish`].
+#[inline]
+unsafe fn give_back<S: Transform>(pdu: *mut shim::stor_pdu) {
+    // SAFETY: By the contract of this function.
+    unsafe {
+        if let Some(transform) = written::<S>(pdu) {
+            shim::stor_shim_bounce_put(&raw mut (*pdu).bounce, transform.reserve().as_ptr());
+        }
+    }
+}
+
+/// What a write was sealed with, if it was.
+///
+/// # Safety
+///
+/// The request was sent with an `S`, or without one.
+#[inline(always)]
+unsafe fn written<'a, S: Transform>(pdu: *const shim::stor_pdu) -> Option<&'a S> {
+    // SAFETY: By the contract of this function; it exists as long as the queue, which has this
+    // request in flight.
+    let transform = unsafe { (*pdu).transform.cast::<S>().as_ref()? };
+    // SAFETY: The same.
+    let op = unsafe { (*pdu).opf & OP_MASK };
+    (op == bindings::req_op_REQ_OP_WRITE).then_some(transform)
+}
+
+/// What is to open a read that went well, if something is.
+///
+/// # Safety
+///
+/// The request was sent with an `S`, or without one, and its status is known.
+#[inline(always)]
+unsafe fn to_open<'a, S: Transform>(pdu: *const shim::stor_pdu) -> Option<&'a S> {
+    // SAFETY: By the contract of this function; it exists as long as the queue, which has this
+    // request in flight.
+    let transform = unsafe { (*pdu).transform.cast::<S>().as_ref()? };
+    // SAFETY: The same.
+    let (op, status) = unsafe { ((*pdu).opf & OP_MASK, Status::new((*pdu).status)) };
+    (op == bindings::req_op_REQ_OP_READ && status == Status::OK).then_some(transform)
+}
+
+/// Opens a read on the CPU that it belongs to, and ends it: now, or in a softirq. Any context.
+///
+/// # Safety
+///
+/// As that of [`ended`], for a request that is to be opened.
+#[inline(never)]
+unsafe fn opened_here<S: Transform>(rq: *mut bindings::request, pdu: *mut shim::stor_pdu) {
+    // SAFETY: By the contract of this function. Who has put the request off to another CPU, or to
+    // a softirq, does no more with it.
+    unsafe {
+        if !(*pdu).on_polled && bindings::blk_mq_complete_request_remote(rq) {
+            return;
+        }
+        if shim::stor_shim_may_open() {
+            open::<S>(rq);
+        } else {
+            shim::stor_shim_later(pdu, Some(open::<S>));
+        }
+    }
+}
+
+/// Opens a read, and ends it. Process or softirq context, with interrupts on.
+///
+/// # Safety
+///
+/// As that of [`finish`], for a request that is to be opened.
+unsafe extern "C" fn open<S: Transform>(rq: *mut bindings::request) {
+    // SAFETY: By the contract of this function. Nothing of the request has ended yet.
+    unsafe {
+        let pdu = pdu(rq);
+        if let Some(transform) = to_open::<S>(pdu) {
+            let at = Sectors((*rq).__sector);
+            if let Err(status) = transform.open(at, Data::new((*rq).bio)) {
+                (*pdu).status = status.as_raw();
+            }
+        }
+        let now = stat::now_if(pdu);
+        if (*pdu).on_polled {
+            finish_polled(rq, pdu, Status::new((*pdu).status), now);
+        } else {
             finish(rq, now);
         }
     }
@@ -408,10 +645,18 @@ unsafe fn finish_polled(
 /// # Safety
 ///
 /// Called by the block layer only, after [`end_io`] has completed the request.
-pub(super) unsafe extern "C" fn complete(rq: *mut bindings::request) {
+pub(super) unsafe extern "C" fn complete<S: Transform>(rq: *mut bindings::request) {
     // SAFETY: By the contract of this function.
     unsafe {
-        finish(rq, stat::now_if(pdu(rq)));
+        let pdu = pdu(rq);
+        if to_open::<S>(pdu).is_none() {
+            give_back::<S>(pdu);
+            finish(rq, stat::now_if(pdu));
+        } else if shim::stor_shim_may_open() {
+            open::<S>(rq);
+        } else {
+            shim::stor_shim_later(pdu, Some(open::<S>));
+        }
     }
 }
 

@@ -126,6 +126,17 @@ impl Extent {
         Self::place(Some(self.start), Some(length), backing)
     }
 
+    /// The same start, and of the length what is a multiple of `unit`, a power of two of at least
+    /// 512; `None` if that is nothing.
+    pub fn trim(&self, unit: u64) -> Option<Self> {
+        let length = self.length.0 & !unit.wrapping_sub(1);
+        // INVARIANT: A multiple of 512 that is not 0, and no longer than it was.
+        (length != 0).then_some(Self {
+            start: self.start,
+            length: Bytes(length),
+        })
+    }
+
     /// The extent of a volume that exists, whose start and length come from an extent.
     pub fn of_volume(start: Bytes, length: Bytes) -> Self {
         // INVARIANT: As it held for the extent that they come from.

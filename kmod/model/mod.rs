@@ -7,10 +7,12 @@
 //! fuzzing test them. Nothing here may name `crate::` or anything outside `core`.
 
 pub mod attrs;
+pub mod crypt;
 pub mod cursor;
 pub mod extent;
 pub mod histogram;
 pub mod name;
 pub mod refusal;
+pub mod runs;
 pub mod select;
 pub mod units;

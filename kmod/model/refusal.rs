@@ -30,6 +30,12 @@ pub enum Errno {
     NoMem,
     /// No space: too small, or no number left.
     NoSpc,
+    /// No key of that name.
+    NoKey,
+    /// The key has expired.
+    KeyExpired,
+    /// The key was revoked.
+    KeyRevoked,
     /// Not a block device.
     NotBlk,
     /// The backing has no device behind it.
@@ -63,6 +69,16 @@ pub enum Field {
     Length,
     /// Whether the disk refuses writes.
     ReadOnly,
+    /// Name of the key.
+    Key,
+    /// Size of a crypto sector.
+    CryptoSector,
+    /// What is added to the number of a sector.
+    IvOffset,
+    /// Whether tweaks count crypto sectors.
+    IvLargeSectors,
+    /// Whether an encrypted disk takes discards.
+    Discard,
 }
 
 impl fmt::Display for Field {
@@ -75,6 +91,11 @@ impl fmt::Display for Field {
             Field::Offset => "offset",
             Field::Length => "length",
             Field::ReadOnly => "read-only",
+            Field::Key => "key",
+            Field::CryptoSector => "crypto-sector",
+            Field::IvOffset => "iv-offset",
+            Field::IvLargeSectors => "iv-large-sectors",
+            Field::Discard => "discard",
         })
     }
 }

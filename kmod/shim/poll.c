@@ -151,7 +151,11 @@ int stor_shim_poll(struct blk_mq_hw_ctx *hctx, struct block_device *bdev,
 	if (bio.bi_cookie == BLK_QC_T_NONE)
 		return 0;
 	bio.bi_bdev = bdev;
-	found = bio_poll(&bio, batch ? &lower : NULL, BLK_POLL_ONESHOT);
+	/*
+	 * Also without a batch, so that the lower driver does not end requests
+	 * while it holds a lock.
+	 */
+	found = bio_poll(&bio, &lower, BLK_POLL_ONESHOT);
 	if (!rq_list_empty(&lower.req_list)) {
 		preempt_disable();
 		this_cpu_write(stor_poll_batch, batch);

@@ -9,6 +9,7 @@
 #include <linux/blk-mq.h>
 #include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/llist.h>
 #include <linux/workqueue.h>
 #include <net/genetlink.h>
 #include <uapi/stor.h>
@@ -67,10 +68,67 @@ enum stor_shim_const {
 	STOR_SHIM_STS_AGAIN = (__force int)BLK_STS_AGAIN,
 	STOR_SHIM_STS_OFFLINE = (__force int)BLK_STS_OFFLINE,
 	STOR_SHIM_QUEUE_FLAG_DISABLE_WBT = QUEUE_FLAG_DISABLE_WBT_DEF,
+	STOR_SHIM_QUEUE_FLAG_SAME_FORCE = QUEUE_FLAG_SAME_FORCE,
 	STOR_SHIM_FEAT_ATOMIC_WRITES = (__force int)BLK_FEAT_ATOMIC_WRITES,
 };
 
 struct stor_stat;
+
+/* Most pages of one write that is sealed: 128 KiB. */
+#define STOR_BOUNCE_PAGES 32
+
+/**
+ * struct stor_reserve - memory for one write of a volume, come what may
+ * @taken: bit 0 is a lock, held by who has the memory
+ * @pages: the memory
+ * @table: the same as a bio wants it
+ */
+struct stor_reserve {
+	unsigned long taken;
+	struct page *pages[STOR_BOUNCE_PAGES];
+	struct bio_vec table[STOR_BOUNCE_PAGES];
+};
+
+/**
+ * enum stor_bounce_kind - where memory for a write is from
+ * @STOR_BOUNCE_PAGE: one page
+ * @STOR_BOUNCE_TABLE: several, with a table of their own
+ * @STOR_BOUNCE_RESERVE: the volume's reserve
+ */
+enum stor_bounce_kind {
+	STOR_BOUNCE_PAGE,
+	STOR_BOUNCE_TABLE,
+	STOR_BOUNCE_RESERVE,
+};
+
+/**
+ * struct stor_bounce - memory for what a write is sealed into
+ * @table: its segments
+ * @single: room for one
+ * @count: how many
+ * @kind: where it is from
+ */
+struct stor_bounce {
+	struct bio_vec *table;
+	struct bio_vec single;
+	u16 count;
+	u8 kind;
+};
+
+/* Most pieces of a sector. */
+#define STOR_PIECES 8
+
+/**
+ * struct stor_piece - memory in one piece
+ * @page: the page that it begins in
+ * @offset: first byte, from the beginning of @page
+ * @length: in bytes
+ */
+struct stor_piece {
+	struct page *page;
+	u32 offset;
+	u32 length;
+};
 
 /**
  * struct stor_pdu - what lies behind each request of our queues
@@ -88,6 +146,10 @@ struct stor_stat;
  * @on_polled: @polled is in a list
  * @tried: @bio has REQ_NOWAIT because we try, not because the user asked
  * @status: how @bio ended
+ * @transform: what is done to the data on the way, or NULL; Rust's
+ * @later: in the list of a CPU
+ * @go_on: what is done with the request then
+ * @bounce: what a write was sealed into
  */
 struct stor_pdu {
 	struct bio bio;
@@ -104,6 +166,11 @@ struct stor_pdu {
 	bool on_polled;
 	bool tried;
 	blk_status_t status;
+	/* From here on only for volumes whose data is transformed. */
+	const void *transform;
+	struct llist_node later;
+	void (*go_on)(struct request *rq);
+	struct stor_bounce bounce;
 };
 
 /**
@@ -181,6 +248,16 @@ struct stor_punt {
 	struct workqueue_struct *wq;
 };
 
+/* Types of keys; Rust has the same. */
+enum stor_key_type {
+	STOR_KEY_LOGON,
+	STOR_KEY_USER,
+	STOR_KEY_ENCRYPTED,
+	STOR_KEY_TRUSTED,
+};
+
+struct stor_cipher;
+
 extern const struct attribute_group *stor_shim_disk_groups[];
 
 unsigned int stor_shim_num_online_cpus(void);
@@ -241,6 +318,38 @@ bool stor_shim_poll_collect(struct request *rq, bool failed,
 			    void (*complete)(struct io_comp_batch *batch));
 void stor_shim_map_queues(struct blk_mq_tag_set *set);
 bool stor_shim_bdev_can_poll(struct block_device *bdev);
+
+void stor_shim_cipher_load(void);
+struct stor_cipher *stor_shim_cipher_new(const u8 *key, unsigned int len);
+void stor_shim_cipher_free(struct stor_cipher *cipher);
+const char *stor_shim_cipher_driver(const struct stor_cipher *cipher);
+bool stor_shim_cipher_is_fast(const struct stor_cipher *cipher);
+int stor_shim_crypt_run(const struct stor_cipher *cipher,
+			const struct stor_piece *from,
+			const struct stor_piece *to, unsigned int sector,
+			u64 tweak, u64 step, bool seal);
+int stor_shim_crypt_torn(const struct stor_cipher *cipher,
+			 const struct stor_piece *from, unsigned int n,
+			 const struct stor_piece *to, unsigned int sector,
+			 u64 tweak, bool seal);
+
+ssize_t stor_shim_key_read(enum stor_key_type type, const char *description,
+			   u8 *buf, size_t max);
+void stor_shim_wipe(void *secret, size_t len);
+
+int stor_shim_reserve_init(struct stor_reserve *reserve);
+void stor_shim_reserve_exit(struct stor_reserve *reserve);
+bool stor_shim_bounce_get(struct stor_bounce *bounce, unsigned int bytes,
+			  struct stor_reserve *reserve);
+void stor_shim_bounce_put(struct stor_bounce *bounce,
+			  struct stor_reserve *reserve);
+int stor_shim_bounce_init(void);
+void stor_shim_bounce_exit(void);
+
+void stor_shim_later_init(void);
+void stor_shim_later_exit(void);
+bool stor_shim_may_open(void);
+void stor_shim_later(struct stor_pdu *pdu, void (*go_on)(struct request *rq));
 
 int stor_shim_stat_init(struct stor_stat *stat);
 void stor_shim_stat_exit(struct stor_stat *stat);

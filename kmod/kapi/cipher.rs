@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! AES-XTS, and keys for it out of the kernel's keyrings.
+
+use super::{
+    data::{Memory, Source, Target},
+    sys::shim::{self, stor_piece},
+};
+use crate::model::{
+    crypt::{KeyType, KEY_MAX},
+    runs::{Piece, PIECES},
+};
+use core::ptr::NonNull;
+use kernel::{
+    error::{code::*, from_err_ptr, to_result},
+    prelude::*,
+};
+
+const _: () = assert!(PIECES == shim::STOR_PIECES as usize);
+
+/// A key, wiped when it is dropped. It is never moved: what is left behind would not be wiped.
+pub(crate) struct Key {
+    // One more than fits, so that it shows.
+    bytes: KBox<[u8; KEY_MAX + 1]>,
+    length: usize,
+}
+
+impl Key {
+    /// Copies a key out of the keyrings of the current task. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOPKG` if the kernel has no such type, `ENOKEY` if there is no such key, `EKEYEXPIRED`,
+    /// `EKEYREVOKED`, `EACCES`, `ENOMEM`, and what else the kernel's search for it gives.
+    pub(crate) fn find(key_type: KeyType, description: &CStr) -> Result<Self> {
+        let raw_type = match key_type {
+            KeyType::Logon => shim::stor_key_type_STOR_KEY_LOGON,
+            KeyType::User => shim::stor_key_type_STOR_KEY_USER,
+            KeyType::Encrypted => shim::stor_key_type_STOR_KEY_ENCRYPTED,
+            KeyType::Trusted => shim::stor_key_type_STOR_KEY_TRUSTED,
+        };
+        let mut key = Self {
+            bytes: KBox::new([0; KEY_MAX + 1], GFP_KERNEL)?,
+            length: 0,
+        };
+        // SAFETY: The description is a string, and the array has room for so many bytes.
+        let length = unsafe {
+            shim::stor_shim_key_read(
+                raw_type,
+                description.as_char_ptr(),
+                key.bytes.as_mut_ptr(),
+                key.bytes.len(),
+            )
+        };
+        if length < 0 {
+            return Err(Error::from_errno(length as c_int));
+        }
+        key.length = length as usize;
+        Ok(key)
+    }
+
+    /// The key, of which what is too long is cut off.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&*self.bytes)
+    }
+
+    /// Its length in the keyring, in bytes.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        // SAFETY: The array may be written to.
+        unsafe { shim::stor_shim_wipe(self.bytes.as_mut_ptr().cast(), self.bytes.len()) }
+    }
+}
+
+/// Seals and opens sectors in the calling context, one after the other.
+///
+/// The choice of an implementation is behind this: a later kernel may have a better one.
+pub(crate) trait SectorCipher: Send + Sync {
+    /// Seals whole sectors of `sector` bytes, the first of which has the tweak `tweak`, and each
+    /// next one a tweak that is larger by `step`. Process or softirq context, with interrupts on.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the two differ in length, and what the cipher gives.
+    fn seal(&self, from: &From<'_>, to: &To<'_>, sector: u32, tweak: u64, step: u64) -> Result;
+
+    /// Seals one sector that lies in several pieces.
+    fn seal_torn(&self, from: &[From<'_>], to: &To<'_>, sector: u32, tweak: u64) -> Result;
+
+    /// Opens whole sectors where they lie.
+    fn open(&self, data: &To<'_>, sector: u32, tweak: u64, step: u64) -> Result;
+
+    /// Opens one sector that lies in several pieces.
+    fn open_torn(&self, data: &[To<'_>], sector: u32, tweak: u64) -> Result;
+}
+
+type From<'a> = Piece<Memory<'a, Source>>;
+type To<'a> = Piece<Memory<'a, Target>>;
+
+/// The crypto API's `xts(aes)`.
+///
+/// # Invariants
+///
+/// The pointer is from `stor_shim_cipher_new()`, and is ours.
+pub(crate) struct Xts(NonNull<shim::stor_cipher>);
+
+// SAFETY: It can be freed by any thread.
+unsafe impl Send for Xts {}
+// SAFETY: It does not change after it was made, and each use has a request of its own.
+unsafe impl Sync for Xts {}
+
+impl Xts {
+    /// Prepares it with a key. May sleep, and load modules.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the kernel has no such cipher, `ENOMEM`, and what the cipher says of the key.
+    pub(crate) fn new(key: &Key) -> Result<Self> {
+        let bytes = key.bytes();
+        // SAFETY: The key has so many bytes.
+        let cipher = from_err_ptr(unsafe {
+            shim::stor_shim_cipher_new(bytes.as_ptr(), bytes.len() as u32)
+        })?;
+        // INVARIANT: It was just made.
+        Ok(Self(NonNull::new(cipher).ok_or(ENOMEM)?))
+    }
+
+    /// Name of the implementation, as in `/proc/crypto`.
+    pub(crate) fn driver(&self) -> &CStr {
+        // SAFETY: By the type invariant. The string is there as long as the cipher.
+        unsafe { CStr::from_char_ptr(shim::stor_shim_cipher_driver(self.0.as_ptr())) }
+    }
+
+    /// Whether it takes many blocks at once.
+    pub(crate) fn is_fast(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { shim::stor_shim_cipher_is_fast(self.0.as_ptr()) }
+    }
+
+    /// Without `to`, `from` is a target.
+    ///
+    /// # Safety
+    ///
+    /// Without `to`, the memory of `from` may be written to.
+    #[inline]
+    unsafe fn run<Access>(
+        &self,
+        from: &Piece<Memory<'_, Access>>,
+        to: Option<&To<'_>>,
+        sector: u32,
+        tweak: u64,
+        step: u64,
+        seal: bool,
+    ) -> Result {
+        let source = Memory::raw(from).ok_or(EINVAL)?;
+        let target = match to {
+            Some(to) => Some(Memory::raw(to).ok_or(EINVAL)?),
+            None => None,
+        };
+        let whole = from.length != 0 && from.length & sector.wrapping_sub(1) == 0;
+        if !whole || to.is_some_and(|to| to.length != from.length) {
+            return Err(EINVAL);
+        }
+        let out = target.as_ref().map_or(core::ptr::null(), |target| target);
+        // SAFETY: By the invariants of the pieces' memory, and the contract of this function. Both
+        // are of the same length, which is one or more sectors.
+        to_result(unsafe {
+            shim::stor_shim_crypt_run(self.0.as_ptr(), &source, out, sector, tweak, step, seal)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// Without `to`, the memory of `from` may be written to.
+    #[cold]
+    unsafe fn torn<Access>(
+        &self,
+        from: &[Piece<Memory<'_, Access>>],
+        to: Option<&To<'_>>,
+        sector: u32,
+        tweak: u64,
+        seal: bool,
+    ) -> Result {
+        let mut pieces = [const {
+            stor_piece {
+                page: core::ptr::null_mut(),
+                offset: 0,
+                length: 0,
+            }
+        }; PIECES];
+        let mut length = 0;
+        for (n, piece) in from.iter().enumerate() {
+            *pieces.get_mut(n).ok_or(EINVAL)? = Memory::raw(piece).ok_or(EINVAL)?;
+            length += piece.length;
+        }
+        let target = match to {
+            Some(to) => Some(Memory::raw(to).ok_or(EINVAL)?),
+            None => None,
+        };
+        if length != sector || to.is_some_and(|to| to.length != sector) {
+            return Err(EINVAL);
+        }
+        let out = target.as_ref().map_or(core::ptr::null(), |target| target);
+        // SAFETY: As above; the pieces are one sector.
+        to_result(unsafe {
+            shim::stor_shim_crypt_torn(
+                self.0.as_ptr(),
+                pieces.as_ptr(),
+                from.len() as u32,
+                out,
+                sector,
+                tweak,
+                seal,
+            )
+        })
+    }
+}
+
+impl SectorCipher for Xts {
+    #[inline]
+    fn seal(&self, from: &From<'_>, to: &To<'_>, sector: u32, tweak: u64, step: u64) -> Result {
+        // SAFETY: There is a target.
+        unsafe { self.run(from, Some(to), sector, tweak, step, true) }
+    }
+
+    fn seal_torn(&self, from: &[From<'_>], to: &To<'_>, sector: u32, tweak: u64) -> Result {
+        // SAFETY: There is a target.
+        unsafe { self.torn(from, Some(to), sector, tweak, true) }
+    }
+
+    #[inline]
+    fn open(&self, data: &To<'_>, sector: u32, tweak: u64, step: u64) -> Result {
+        // SAFETY: It is a target.
+        unsafe { self.run(data, None, sector, tweak, step, false) }
+    }
+
+    fn open_torn(&self, data: &[To<'_>], sector: u32, tweak: u64) -> Result {
+        // SAFETY: It is a target.
+        unsafe { self.torn(data, None, sector, tweak, false) }
+    }
+}
+
+impl Drop for Xts {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; who used it was a request in flight, and those keep
+        // `self` alive.
+        unsafe { shim::stor_shim_cipher_free(self.0.as_ptr()) }
+    }
+}

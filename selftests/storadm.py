@@ -16,8 +16,9 @@ import time
 import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from stor import (HERE, MIB, Disk, clean, load, run, settle,  # noqa: E402
-                  setup, unload)
+import keys  # noqa: E402
+from stor import (HERE, MIB, Disk, clean, load, pattern, run,  # noqa: E402
+                  settle, setup, unload)
 from tap import Skip, check, equal, main, note, patience, test  # noqa: E402
 
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
@@ -61,10 +62,10 @@ class Tool:
                 kind.check_schema(schema)
                 self.validator = kind(schema)
 
-    def run(self, *args, prefix=(), env=None):
+    def run(self, *args, prefix=(), env=None, data=None):
         """Run it with stdout in a pipe."""
         return run(*prefix, self.path, *args, check=False, timeout=60,
-                   env=env)
+                   env=env, data=data)
 
     def says(self, code, out, err, *args, **how):
         """Fail unless it exits and says exactly this."""
@@ -138,7 +139,7 @@ def documents(stor, devices, tool):
           {"schema_version": 1, "volumes": [made], "interrupted": False})
     equal(tool.json(0, "volume", "show", "one")["volume"], made)
     info = tool.json(0, "info")["info"]
-    equal((info["abi_version"], info["features"]), (1, ["volume", "gate", "stat"]))
+    equal((info["abi_version"], info["features"]), (1, ["volume", "gate", "stat", "encryption"]))
     error = tool.json(1, "volume", "create", "one", "--backing",
                       devices[0])["error"]
     equal(error, {"message": "cannot create volume one: name: volume one "
@@ -149,6 +150,62 @@ def documents(stor, devices, tool):
     equal(tool.json(0, "volume", "list")["volumes"], [])
     if not tool.validator:
         raise Skip("no schema, or no python3-jsonschema, to hold it against")
+
+
+@test
+def encryption(stor, devices, tool):
+    """a key comes in by a pipe, makes a volume, and goes; nobody sees it"""
+    device, name = devices[0], "logon:stor:tool"
+    key = pattern(9, 64)
+    add = ("key", "add", "stor:tool")
+    for data, why in (("00", "key: 1 bytes long, 32 or 64 are needed"),
+                      ("00" * 64, "key: its two halves are equal"),
+                      ("0x", "key: there is something else than "
+                       "hexadecimal digits")):
+        tool.says(1, "", f"storadm: cannot add key {name}: {why}\n",
+                  *add, "--hex", data=data)
+    tool.says(2, "", "storadm: key: logon:tool has no prefix that ends in a "
+              "colon, as logon:stor:vm1 has\n", "key", "add", "tool",
+              data=key.hex())
+    tool.says(1, "", f"storadm: cannot remove key {name}: it is in no "
+              "keyring of yours\n", "key", "remove", name)
+    tool.says(1, "", f"storadm: cannot create volume one: key: {name} is in "
+              "no keyring of yours (ENOKEY)\n", "volume", "create", "one",
+              "--backing", device, "--key", name)
+    tool.says(0, f"{name}\n", "", *add, "--hex", data=key.hex() + "\n")
+    check(f"{name}\t0\n" in tool.run("key", "list").stdout, "not listed")
+    equal([found for found in tool.json(0, "key", "list")["keys"]
+           if found["name"] == name], [{"name": name, "uid": 0}])
+    made = tool.json(0, "volume", "create", "one", "--backing", device,
+                     "--key", name, "--sector-size", "4K", "--iv-offset", "8",
+                     "--iv-large-sectors", "--allow-discards",
+                     "--length", "1M")["volume"]
+    want = {"key": name, "cipher": "aes-xts-plain64", "key_size": 512,
+            "crypto_sector": 4096, "iv_offset": 8, "iv_large_sectors": True,
+            "discard": True}
+    equal({part: made[part] for part in want}, want)
+    tool.says(0, "", "", "key", "remove", name)
+    check(name not in tool.run("key", "list").stdout, "still listed")
+    settle()
+    data = pattern(10, 8192)
+    with Disk("/dev/stor0") as disk:
+        disk.write(4096, data)
+    stor.delete(name="one")
+    # It was this key: what another volume with it reads is the same.
+    with keys.key(key, "stor:other") as other:
+        stor.new("two", device, key=other, crypto_sector=4096, iv_offset=8,
+                 iv_large_sectors=1, length=MIB)
+    settle()
+    with Disk("/dev/stor0") as disk:
+        equal(disk.read(4096, 8192), data, "what was written")
+    stor.delete(name="two")
+    for bits in (256, 512):
+        tool.says(0, f"{name}\n", "", *add, "--random", bits)
+        volume = tool.json(0, "volume", "create", "one", "--backing", device,
+                           "--key", name)["volume"]
+        equal(volume["key_size"], bits, "key size")
+        tool.says(0, "", "", "key", "remove", name)
+        stor.delete(name="one")
 
 
 @test

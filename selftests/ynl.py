@@ -71,7 +71,8 @@ def info(_stor, _devices, ynl):
         found = family.do("info-get", {})
         equal(sorted(found), ["abi-version", "features", "module-version"])
         equal(found["abi-version"], C["STOR_ABI_VERSION"])
-        equal(set(found["features"]), {"volume", "gate", "stat"}, "features")
+        equal(set(found["features"]),
+              {"volume", "gate", "stat", "encryption"}, "features")
 
 
 @test

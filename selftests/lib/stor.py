@@ -28,9 +28,11 @@ NAMES = {number: name.removeprefix("STOR_A_VOLUME_").lower().replace("_", "-")
          for name, number in C.items()
          if name.startswith("STOR_A_VOLUME_") and not name.endswith("_MAX")}
 KINDS = {name: number for number, name in NAMES.items()}
-STRINGS = {"name", "backing", "disk", "backing-disk"}
-U64 = {"offset", "length", "gate-count", "gate-last", "gate-longest"}
-U8 = {"read-only"}
+STRINGS = {"name", "backing", "disk", "backing-disk", "key", "cipher",
+           "cipher-driver"}
+U64 = {"offset", "length", "gate-count", "gate-last", "gate-longest",
+       "iv-offset"}
+U8 = {"read-only", "cipher-slow", "iv-large-sectors", "discard"}
 
 BLKRRPART, BLKFLSBUF, BLKPG = 0x125F, 0x1261, 0x1269
 BLKROGET, BLKGETSIZE64 = 0x125E, 0x80081272

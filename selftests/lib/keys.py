@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Keys in the kernel's keyrings, by the system calls themselves."""
+
+import contextlib
+import ctypes
+import os
+import platform
+
+PROCESS_KEYRING = -2
+_REVOKE, _UNLINK, _SET_TIMEOUT = 3, 9, 15
+_ADD_KEY, _KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}.get(
+    platform.machine(), (248, 250))
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(number, *args):
+    """A system call that the C library has no function for."""
+    _LIBC.syscall.restype = ctypes.c_long
+    result = _LIBC.syscall(ctypes.c_long(number), *(
+        ctypes.c_long(arg) if isinstance(arg, int) else arg for arg in args))
+    if result < 0:
+        why = ctypes.get_errno()
+        raise OSError(why, os.strerror(why))
+    return result
+
+
+def add(key_type, description, payload):
+    """Put a key into this process's keyring; gives its number."""
+    return _call(_ADD_KEY, key_type.encode(), description.encode(),
+                 bytes(payload), len(payload), PROCESS_KEYRING)
+
+
+def revoke(number):
+    """Nobody can use it any more."""
+    _call(_KEYCTL, _REVOKE, number)
+
+
+def expire(number, seconds):
+    """It expires after so many seconds."""
+    _call(_KEYCTL, _SET_TIMEOUT, number, seconds)
+
+
+def forget(number):
+    """Take it out of the keyring."""
+    _call(_KEYCTL, _UNLINK, number, PROCESS_KEYRING)
+
+
+@contextlib.contextmanager
+def key(payload, description="stor:test", key_type="logon"):
+    """A key, by the name that a volume takes."""
+    number = add(key_type, description, payload)
+    try:
+        yield f"{key_type}:{description}"
+    finally:
+        with contextlib.suppress(OSError):
+            forget(number)

@@ -51,6 +51,24 @@ pub struct Volume {
     pub gate_last: Option<u64>,
     /// The longest time that the gate was closed, in nanoseconds.
     pub gate_longest: Option<u64>,
+    /// Name of the key that the data is encrypted with, as it was given.
+    pub key: Option<Text>,
+    /// How the data is encrypted, in the words of dm-crypt.
+    pub cipher: Option<Text>,
+    /// The implementation of the cipher.
+    pub cipher_driver: Option<Text>,
+    /// Whether that takes one block at a time.
+    pub cipher_slow: Option<bool>,
+    /// Length of the key in bits.
+    pub key_size: Option<u32>,
+    /// Size in bytes of what is encrypted by itself.
+    pub crypto_sector: Option<u32>,
+    /// What is added to the number of a sector, in units of 512 bytes.
+    pub iv_offset: Option<u64>,
+    /// Whether initialization vectors count crypto sectors, not units of 512 bytes.
+    pub iv_large_sectors: Option<bool>,
+    /// Whether the disk of an encrypted volume takes discards.
+    pub discard: Option<bool>,
 }
 
 /// State of a volume. Displays as the specification's name, or `state-N` for one it lacks.
@@ -92,7 +110,7 @@ impl Info {
 }
 
 /// A volume to be made. What is `None` is left to the module.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewVolume {
     /// Name, unique on the host.
     pub name: String,
@@ -108,6 +126,16 @@ pub struct NewVolume {
     pub uuid: Option<Uuid>,
     /// Whether the disk shall refuse writes.
     pub read_only: Option<bool>,
+    /// Name of the key to encrypt with, as in `logon:stor:vm1`.
+    pub key: Option<String>,
+    /// Size in bytes of what is encrypted by itself.
+    pub crypto_sector: Option<u32>,
+    /// What is added to the number of a sector, in units of 512 bytes.
+    pub iv_offset: Option<u64>,
+    /// Whether initialization vectors shall count crypto sectors.
+    pub iv_large_sectors: Option<bool>,
+    /// Whether the disk of an encrypted volume shall take discards.
+    pub discard: Option<bool>,
 }
 
 /// What shall change of a volume. What is `None` stays as it is.

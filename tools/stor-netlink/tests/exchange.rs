@@ -26,7 +26,7 @@ fn request() -> Request {
         length: None,
         index: None,
         uuid: None,
-        read_only: None,
+        ..NewVolume::default()
     };
     wire::volume_new(HEADER, &volume).unwrap()
 }

@@ -49,11 +49,7 @@ fn what_does_not_fit_is_refused() {
     let mut volume = NewVolume {
         name: "vm1".into(),
         backing: vec![b'x'; 70_000],
-        offset: None,
-        length: None,
-        index: None,
-        uuid: None,
-        read_only: None,
+        ..NewVolume::default()
     };
     let error = wire::volume_new(HEADER, &volume).unwrap_err();
     assert_eq!(error.attribute, "backing");
@@ -82,9 +78,16 @@ fn new_volume() -> impl Strategy<Value = NewVolume> {
         any::<Option<u32>>(),
         any::<Option<[u8; 16]>>(),
         any::<Option<bool>>(),
+        prop::option::of((
+            "logon:[a-z:;]{1,200}",
+            any::<Option<u32>>(),
+            any::<Option<u64>>(),
+            any::<Option<bool>>(),
+            any::<Option<bool>>(),
+        )),
     )
         .prop_map(
-            |(name, backing, offset, length, index, uuid, read_only)| NewVolume {
+            |(name, backing, offset, length, index, uuid, read_only, encryption)| NewVolume {
                 name,
                 backing,
                 offset,
@@ -92,6 +95,11 @@ fn new_volume() -> impl Strategy<Value = NewVolume> {
                 index,
                 uuid: uuid.map(Uuid::from_bytes),
                 read_only,
+                key: encryption.as_ref().map(|it| it.0.clone()),
+                crypto_sector: encryption.as_ref().and_then(|it| it.1),
+                iv_offset: encryption.as_ref().and_then(|it| it.2),
+                iv_large_sectors: encryption.as_ref().and_then(|it| it.3),
+                discard: encryption.as_ref().and_then(|it| it.4),
             },
         )
 }
@@ -128,10 +136,32 @@ fn reply(volume: &NewVolume, more: u32) -> Vec<netlink_packet_core::DefaultNla> 
         ]
         .map(long),
     );
+    for (kind, flag) in [
+        (STOR_A_VOLUME_READ_ONLY, volume.read_only),
+        (STOR_A_VOLUME_CIPHER_SLOW, volume.read_only),
+        (STOR_A_VOLUME_IV_LARGE_SECTORS, volume.iv_large_sectors),
+        (STOR_A_VOLUME_DISCARD, volume.discard),
+    ] {
+        nlas.extend(flag.map(|v| nla(kind, &[u8::from(v)])));
+    }
     nlas.extend(
         volume
-            .read_only
-            .map(|v| nla(STOR_A_VOLUME_READ_ONLY, &[u8::from(v)])),
+            .key
+            .as_ref()
+            .map(|v| nla(STOR_A_VOLUME_KEY, &text(v.as_bytes()))),
+    );
+    nlas.push(nla(STOR_A_VOLUME_CIPHER, b"aes-xts-plain64\0"));
+    nlas.push(nla(STOR_A_VOLUME_CIPHER_DRIVER, b"xts-aes-aesni\0"));
+    nlas.push(number(STOR_A_VOLUME_KEY_SIZE));
+    nlas.extend(
+        volume
+            .crypto_sector
+            .map(|v| nla(STOR_A_VOLUME_CRYPTO_SECTOR, &v.to_ne_bytes())),
+    );
+    nlas.extend(
+        volume
+            .iv_offset
+            .map(|v| nla(STOR_A_VOLUME_IV_OFFSET, &v.to_ne_bytes())),
     );
     nlas.extend(volume.uuid.map(|v| nla(STOR_A_VOLUME_UUID, v.as_bytes())));
     nlas.extend(
@@ -167,6 +197,21 @@ fn assert_reply(volume: &Volume, expected: &NewVolume, more: u32) {
     assert_eq!(volume.length, expected.length);
     assert_eq!(volume.state.map(|state| state.0), Some(more));
     assert_eq!(volume.read_only, expected.read_only);
+    assert_eq!(
+        bytes(&volume.key),
+        expected.key.clone().map(String::into_bytes)
+    );
+    assert_eq!(bytes(&volume.cipher), Some(b"aes-xts-plain64".to_vec()));
+    assert_eq!(
+        bytes(&volume.cipher_driver),
+        Some(b"xts-aes-aesni".to_vec())
+    );
+    assert_eq!(volume.cipher_slow, expected.read_only);
+    assert_eq!(volume.key_size, Some(more));
+    assert_eq!(volume.crypto_sector, expected.crypto_sector);
+    assert_eq!(volume.iv_offset, expected.iv_offset);
+    assert_eq!(volume.iv_large_sectors, expected.iv_large_sectors);
+    assert_eq!(volume.discard, expected.discard);
     for number in [volume.gate_count, volume.gate_last, volume.gate_longest] {
         assert_eq!(number, Some(u64::from(more) << 7));
     }
@@ -199,6 +244,14 @@ proptest! {
             (STOR_A_VOLUME_INDEX, volume.index.map(|v| v.to_ne_bytes().to_vec())),
             (STOR_A_VOLUME_UUID, volume.uuid.map(|v| v.as_bytes().to_vec())),
             (STOR_A_VOLUME_READ_ONLY, volume.read_only.map(|v| vec![u8::from(v)])),
+            (STOR_A_VOLUME_KEY, volume.key.as_ref().and_then(|v| text(v.as_bytes()))),
+            (STOR_A_VOLUME_CRYPTO_SECTOR, volume.crypto_sector.map(|v| v.to_ne_bytes().to_vec())),
+            (STOR_A_VOLUME_IV_OFFSET, volume.iv_offset.map(|v| v.to_ne_bytes().to_vec())),
+            (
+                STOR_A_VOLUME_IV_LARGE_SECTORS,
+                volume.iv_large_sectors.map(|v| vec![u8::from(v)]),
+            ),
+            (STOR_A_VOLUME_DISCARD, volume.discard.map(|v| vec![u8::from(v)])),
         ] {
             assert_eq!(value(&nlas, kind), expected);
         }

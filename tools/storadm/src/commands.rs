@@ -3,6 +3,7 @@
 //! What the commands do.
 
 mod info;
+mod key;
 mod monitor;
 mod stat;
 mod top;
@@ -10,7 +11,7 @@ mod volume;
 
 use stor_netlink::Client;
 
-use crate::cli::{Cli, Command, VolumeCommand};
+use crate::cli::{Cli, Command, KeyCommand, VolumeCommand};
 use crate::failure::Failure;
 use crate::output::{print_warning, Style};
 
@@ -24,6 +25,9 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Volume(VolumeCommand::Gate(args)) => volume::gate(style, args),
         Command::Volume(VolumeCommand::List(args)) => volume::list(style, *args),
         Command::Volume(VolumeCommand::Show(args)) => volume::show(style, args),
+        Command::Key(KeyCommand::Add(args)) => key::add(style, args),
+        Command::Key(KeyCommand::List) => key::list(style),
+        Command::Key(KeyCommand::Remove(args)) => key::remove(style, args),
         Command::Stat(args) => stat::stat(style, args),
         Command::Top(args) => top::top(style, *args),
         Command::Monitor(args) => monitor::monitor(style, *args),

@@ -69,6 +69,36 @@ pub struct Deleted {
     pub deleted: JsonSelector,
 }
 
+/// `key add`: the key that was added.
+#[derive(Debug, Serialize)]
+pub struct OneKey<'a> {
+    /// Its name, as `volume create` takes it.
+    pub key: &'a str,
+}
+
+/// `key list`: all keys.
+#[derive(Debug, Serialize)]
+pub struct Keys<'a> {
+    /// In the order of their names.
+    pub keys: Vec<JsonKey<'a>>,
+}
+
+/// A key.
+#[derive(Debug, Serialize)]
+pub struct JsonKey<'a> {
+    /// Its name, as `volume create` takes it.
+    pub name: &'a str,
+    /// The user that it belongs to.
+    pub uid: u32,
+}
+
+/// `key remove`: the key that was removed.
+#[derive(Debug, Serialize)]
+pub struct RemovedKey<'a> {
+    /// Its name.
+    pub removed_key: &'a str,
+}
+
 /// `monitor`: one line.
 #[derive(Debug, Serialize)]
 pub struct JsonEvent<'a> {
@@ -185,6 +215,15 @@ pub struct JsonVolume<'a> {
     gate_count: Option<u64>,
     gate_last_ns: Option<u64>,
     gate_longest_ns: Option<u64>,
+    key: Option<Cow<'a, str>>,
+    cipher: Option<Cow<'a, str>>,
+    cipher_driver: Option<Cow<'a, str>>,
+    cipher_slow: Option<bool>,
+    key_size: Option<u32>,
+    crypto_sector: Option<u32>,
+    iv_offset: Option<u64>,
+    iv_large_sectors: Option<bool>,
+    discard: Option<bool>,
 }
 
 impl<'a> From<&'a Volume> for JsonVolume<'a> {
@@ -213,6 +252,15 @@ impl<'a> From<&'a Volume> for JsonVolume<'a> {
             gate_count: volume.gate_count,
             gate_last_ns: volume.gate_last,
             gate_longest_ns: volume.gate_longest,
+            key: volume.key.as_ref().map(Text::lossy),
+            cipher: volume.cipher.as_ref().map(Text::lossy),
+            cipher_driver: volume.cipher_driver.as_ref().map(Text::lossy),
+            cipher_slow: volume.cipher_slow,
+            key_size: volume.key_size,
+            crypto_sector: volume.crypto_sector,
+            iv_offset: volume.iv_offset,
+            iv_large_sectors: volume.iv_large_sectors,
+            discard: volume.discard,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod json;
 pub mod output;
 mod run;
+pub mod secret;
 pub mod size;
 pub mod stat;
 pub mod table;

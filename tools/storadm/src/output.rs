@@ -81,7 +81,8 @@ fn say(json: bool, body: impl Serialize, text: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-fn text(text: &Option<Text>) -> String {
+/// A text as it is shown.
+pub fn text(text: &Option<Text>) -> String {
     match text {
         Some(text) => text.escape().to_string(),
         None => UNKNOWN.to_owned(),
@@ -154,8 +155,12 @@ pub fn summary(volume: &Volume) -> String {
         Some(true) => ", read-only",
         _ => "",
     };
+    let encrypted = match volume.cipher {
+        Some(_) => ", encrypted",
+        None => "",
+    };
     format!(
-        "{}: {}, {} on {}{read_only}{state}",
+        "{}: {}, {} on {}{encrypted}{read_only}{state}",
         name(volume),
         disk_path(volume),
         size(volume.length, true),
@@ -253,6 +258,53 @@ fn volume_for_programs(volume: &Volume) -> Vec<[String; 2]> {
         ("gate_count", number(volume.gate_count)),
         ("gate_last_ns", number(volume.gate_last)),
         ("gate_longest_ns", number(volume.gate_longest)),
+        ("key", text(&volume.key)),
+        ("cipher", text(&volume.cipher)),
+        ("cipher_driver", text(&volume.cipher_driver)),
+        ("cipher_slow", on_off(volume.cipher_slow)),
+        ("key_size", number(volume.key_size)),
+        ("crypto_sector", number(volume.crypto_sector)),
+        ("iv_offset", number(volume.iv_offset)),
+        ("iv_large_sectors", on_off(volume.iv_large_sectors)),
+        ("discard", on_off(volume.discard)),
+    ]
+    .map(|(key, value)| [key.to_owned(), value])
+    .to_vec()
+}
+
+/// How a volume is encrypted, if it is.
+fn encryption_for_people(volume: &Volume) -> Vec<[String; 2]> {
+    if volume.cipher.is_none() {
+        return Vec::new();
+    }
+    let slow = match volume.cipher_slow {
+        Some(true) => " (slow)",
+        _ => "",
+    };
+    [
+        (
+            "Cipher",
+            format!(
+                "{}, {}-bit key, by {}{slow}",
+                text(&volume.cipher),
+                number(volume.key_size),
+                text(&volume.cipher_driver)
+            ),
+        ),
+        ("Key", text(&volume.key)),
+        ("Sector size", number(volume.crypto_sector)),
+        (
+            "IV",
+            format!(
+                "of {}, from {}",
+                match volume.iv_large_sectors {
+                    Some(true) => "sectors",
+                    _ => "512 bytes",
+                },
+                number(volume.iv_offset)
+            ),
+        ),
+        ("Discards", on_off(volume.discard)),
     ]
     .map(|(key, value)| [key.to_owned(), value])
     .to_vec()
@@ -300,7 +352,9 @@ fn volume_for_people(bytes: bool, volume: &Volume) -> Vec<[String; 2]> {
         ("Gate", gate(volume)),
     ]
     .map(|(key, value)| [key.to_owned(), value])
-    .to_vec()
+    .into_iter()
+    .chain(encryption_for_people(volume))
+    .collect()
 }
 
 /// What tool and module are.

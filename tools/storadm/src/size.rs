@@ -37,6 +37,11 @@ impl fmt::Display for ParseSizeError {
 
 impl std::error::Error for ParseSizeError {}
 
+/// Reads the size of a sector, which is less than 4 GiB.
+pub fn parse_sector(text: &str) -> Result<u32, ParseSizeError> {
+    u32::try_from(parse_size(text)?).map_err(|_| ParseSizeError::TooLarge)
+}
+
 /// Reads a size: a whole number and a unit, as coreutils does, plus `s` for sectors.
 pub fn parse_size(text: &str) -> Result<u64, ParseSizeError> {
     let end = text

@@ -8,15 +8,15 @@ mod common;
 
 use std::time::Instant;
 
-use common::{check, check_json, hostile, idle, ordinary, reading, stat};
+use common::{check, check_json, encrypted, hostile, idle, ordinary, reading, stat};
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 use stor_netlink::{Info, Selector, StatOp, StatStage, StatStatus, Volume};
 use storadm::cli::StageChoice;
 use storadm::failure::{Failure, Status};
 use storadm::json::{
-    Deleted, Document, InfoBody, JsonError, JsonEvent, JsonInfo, JsonStat, JsonWarning, OneVolume,
-    StatBody, Volumes,
+    Deleted, Document, InfoBody, JsonError, JsonEvent, JsonInfo, JsonKey, JsonStat, JsonWarning,
+    Keys, OneKey, OneVolume, RemovedKey, StatBody, Volumes,
 };
 use storadm::output::{self, Style};
 use storadm::stat::{plain, terminal, Report};
@@ -47,7 +47,11 @@ fn lists() {
 
 #[test]
 fn shows() {
-    for (name, volume) in [("show", ordinary()), ("show-hostile", hostile())] {
+    for (name, volume) in [
+        ("show", ordinary()),
+        ("show-hostile", hostile()),
+        ("show-encrypted", encrypted()),
+    ] {
         for (kind, style) in [("terminal", Style::Terminal), ("plain", Style::Plain)] {
             let text = output::volume(style, false, &volume);
             check(&format!("{name}.{kind}"), &text);
@@ -107,6 +111,11 @@ fn small_documents() {
         let deleted = (&selector).into();
         check_json(name, Deleted { deleted });
     }
+    let name = "logon:stor:vm1";
+    check_json("key.json", OneKey { key: name });
+    check_json("key-removed.json", RemovedKey { removed_key: name });
+    let keys = vec![JsonKey { name, uid: 0 }];
+    check_json("keys.json", Keys { keys });
     let volume = hostile();
     for (name, event, volume) in [
         ("event.json", "volume-fail", Some((&volume).into())),

@@ -34,6 +34,15 @@ pub fn decode_volume(bytes: &[u8]) -> Result<Volume, Malformed> {
             STOR_A_VOLUME_GATE_COUNT => volume.gate_count = Some(attr.u64()?),
             STOR_A_VOLUME_GATE_LAST => volume.gate_last = Some(attr.u64()?),
             STOR_A_VOLUME_GATE_LONGEST => volume.gate_longest = Some(attr.u64()?),
+            STOR_A_VOLUME_KEY => volume.key = Some(attr.text()),
+            STOR_A_VOLUME_CIPHER => volume.cipher = Some(attr.text()),
+            STOR_A_VOLUME_CIPHER_DRIVER => volume.cipher_driver = Some(attr.text()),
+            STOR_A_VOLUME_CIPHER_SLOW => volume.cipher_slow = Some(attr.u8()? != 0),
+            STOR_A_VOLUME_KEY_SIZE => volume.key_size = Some(attr.u32()?),
+            STOR_A_VOLUME_CRYPTO_SECTOR => volume.crypto_sector = Some(attr.u32()?),
+            STOR_A_VOLUME_IV_OFFSET => volume.iv_offset = Some(attr.u64()?),
+            STOR_A_VOLUME_IV_LARGE_SECTORS => volume.iv_large_sectors = Some(attr.u8()? != 0),
+            STOR_A_VOLUME_DISCARD => volume.discard = Some(attr.u8()? != 0),
             _ => {}
         }
     }

@@ -160,8 +160,23 @@ pub fn volume_new(header: Header, volume: &NewVolume) -> Result<Request, TooLong
     if let Some(length) = volume.length {
         request = request.attr(STOR_A_VOLUME_LENGTH, &[&length.to_ne_bytes()])?;
     }
-    if let Some(read_only) = volume.read_only {
-        request = request.attr(STOR_A_VOLUME_READ_ONLY, &[&[u8::from(read_only)]])?;
+    for (kind, flag) in [
+        (STOR_A_VOLUME_READ_ONLY, volume.read_only),
+        (STOR_A_VOLUME_IV_LARGE_SECTORS, volume.iv_large_sectors),
+        (STOR_A_VOLUME_DISCARD, volume.discard),
+    ] {
+        if let Some(flag) = flag {
+            request = request.attr(kind, &[&[u8::from(flag)]])?;
+        }
+    }
+    if let Some(key) = &volume.key {
+        request = request.string(STOR_A_VOLUME_KEY, key.as_bytes())?;
+    }
+    if let Some(sector) = volume.crypto_sector {
+        request = request.attr(STOR_A_VOLUME_CRYPTO_SECTOR, &[&sector.to_ne_bytes()])?;
+    }
+    if let Some(offset) = volume.iv_offset {
+        request = request.attr(STOR_A_VOLUME_IV_OFFSET, &[&offset.to_ne_bytes()])?;
     }
     Ok(request)
 }

@@ -117,6 +117,27 @@ Examples:
   storadm volume show --index 0 --json
   storadm volume show vm1 | awk -F '\\t' '$1 == \"length\" { print $2 }'";
 
+pub(super) const KEY: &str = "\
+Examples:
+  storadm key add stor:vm1 --file /run/keys/vm1
+  storadm volume create vm1 --backing /dev/nvme0n1 --key logon:stor:vm1
+  storadm key remove logon:stor:vm1";
+
+pub(super) const KEY_ADD: &str = "\
+Examples:
+  storadm key add stor:vm1 --file /run/keys/vm1
+  vault read -field=key disks/vm1 | storadm key add stor:vm1 --hex
+  storadm key add stor:scratch --random 512";
+
+pub(super) const KEY_LIST: &str = "\
+Examples:
+  storadm key list
+  storadm key list | cut -f 1";
+
+pub(super) const KEY_REMOVE: &str = "\
+Examples:
+  storadm key remove logon:stor:vm1";
+
 pub(super) const STAT: &str = "\
 Percentiles:
   Of N latencies in order, pX is the one at place X/100 * N, rounded up. With few I/Os

@@ -3,6 +3,7 @@
 //! The command line: one definition for the parser, the help, the man pages and the completions.
 
 mod help;
+mod key;
 mod stat;
 mod volume;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use help::{exit_status, output};
+pub use key::{KeyAddArgs, KeyCommand, KeyRemoveArgs, KeyTypeChoice};
 pub use stat::{StageChoice, StatArgs};
 pub use volume::{
     ChangeArgs, CreateArgs, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, VolumeCommand,
@@ -59,6 +61,14 @@ pub enum Command {
         after_help = help::VOLUME
     )]
     Volume(VolumeCommand),
+    /// Add, list and remove the keys of encrypted volumes
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        disable_help_subcommand = true,
+        after_help = help::KEY
+    )]
+    Key(KeyCommand),
     /// Show what volumes have done, and how long it took
     ///
     /// Shows I/Os, bytes, what is in flight, errors, and percentiles of how long I/Os took, by op:

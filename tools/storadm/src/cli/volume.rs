@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use stor_netlink::{Selector, Uuid};
 
 use super::help;
-use crate::size::parse_size;
+use crate::size::{parse_sector, parse_size};
 
 /// Commands on volumes.
 #[derive(Debug, Subcommand)]
@@ -88,6 +88,29 @@ pub struct CreateArgs {
     /// Make a disk that refuses writes
     #[arg(long)]
     pub read_only: bool,
+    /// Encrypt the data with the key of this name in your keyrings
+    ///
+    /// TYPE:DESCRIPTION, where TYPE is logon, user, encrypted or trusted. The key is 32 or 64 bytes
+    /// long, for AES-128-XTS or AES-256-XTS. It is copied when the volume is created, and may leave
+    /// the keyring after that. The format is aes-xts-plain64 of dm-crypt.
+    #[arg(long, value_name = "TYPE:DESCRIPTION")]
+    pub key: Option<String>,
+    /// Size of what is encrypted by itself: 512, 1024, 2048 or 4096 bytes
+    ///
+    /// It divides the size of the volume, and no I/O to its disk is smaller. The default is 4096 if
+    /// that divides offset and size, else the backing's logical block size.
+    #[arg(long, value_name = "SIZE", value_parser = parse_sector, requires = "key")]
+    pub sector_size: Option<u32>,
+    /// What is added to the number of a sector to get its initialization vector, in units of 512
+    /// bytes [default: 0]
+    #[arg(long, value_name = "N", requires = "key")]
+    pub iv_offset: Option<u64>,
+    /// Count initialization vectors in units of the sector size instead of 512 bytes
+    #[arg(long, requires = "key")]
+    pub iv_large_sectors: bool,
+    /// Pass discards on, which tells whoever sees the backing which blocks are free
+    #[arg(long, requires = "key")]
+    pub allow_discards: bool,
 }
 
 /// Arguments of `volume set`.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use stor_netlink::{Change, NewVolume, Selector};
 
-use super::{connect, pass_on_warning};
+use super::{connect, key::see_user_keys, pass_on_warning};
 use crate::cli::{CreateArgs, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs};
 use crate::failure::{Failure, Status};
 use crate::json::{Deleted, OneVolume, Volumes};
@@ -23,11 +23,25 @@ const CLOSE_PAUSE: Duration = Duration::from_millis(50);
 pub(super) fn create(style: Style, args: &CreateArgs) -> Result<(), Failure> {
     let request = request(args)?;
     let what = format!("cannot create volume {}", Selector::Name(args.name.clone()));
+    if args.key.is_some() {
+        see_user_keys();
+    }
     let mut client = connect(&what)?;
     let volume = client
         .volume_new(&request)
         .map_err(Failure::netlink(what))?;
     pass_on_warning(style, &mut client);
+    if volume.cipher_slow == Some(true) {
+        print_warning(
+            style == Style::Json,
+            &format!(
+                "volume {} is encrypted by {}, which is slow; \
+                 is the kernel's module for this processor loaded (aesni_intel)?",
+                output::name(&volume),
+                output::text(&volume.cipher_driver)
+            ),
+        );
+    }
     match style {
         Style::Json => print_json(OneVolume {
             volume: (&volume).into(),
@@ -48,6 +62,11 @@ fn request(args: &CreateArgs) -> Result<NewVolume, Failure> {
         uuid: args.uuid,
         // Off is what the module takes it to be.
         read_only: args.read_only.then_some(true),
+        key: args.key.clone(),
+        crypto_sector: args.sector_size,
+        iv_offset: args.iv_offset,
+        iv_large_sectors: args.iv_large_sectors.then_some(true),
+        discard: args.allow_discards.then_some(true),
     })
 }
 

@@ -68,6 +68,24 @@ pub fn ordinary() -> Volume {
         gate_count: Some(0),
         gate_last: Some(0),
         gate_longest: Some(0),
+        ..Volume::default()
+    }
+}
+
+/// One that is encrypted, by a slow cipher.
+pub fn encrypted() -> Volume {
+    Volume {
+        key: Some("logon:stor:vm1".into()),
+        cipher: Some("aes-xts-plain64".into()),
+        cipher_driver: Some("xts(ecb-aes-lib)".into()),
+        cipher_slow: Some(true),
+        key_size: Some(512),
+        crypto_sector: Some(4096),
+        iv_offset: Some(8),
+        iv_large_sectors: Some(false),
+        discard: Some(true),
+        logical_block_size: Some(4096),
+        ..ordinary()
     }
 }
 

@@ -11,12 +11,17 @@ import typing
 MODULE = f"build/kmod/{os.uname().release}/stor.ko"
 
 
-def run(*command: str) -> str:
-    """Run a command that must succeed; gives its output."""
-    done = subprocess.run(command, capture_output=True, text=True)
+# Of AES-256-XTS.
+KEY = bytes(range(1, 65))
+
+
+def run(*command: str, text: bytes = b"") -> str:
+    """Run a command that must succeed, with a text to read; gives its output."""
+    done = subprocess.run(command, capture_output=True, input=text)
     if done.returncode != 0:
-        sys.exit(f"error: {' '.join(command)}: {(done.stderr or done.stdout).strip()}")
-    return done.stdout
+        why = (done.stderr or done.stdout).decode().strip()
+        sys.exit(f"error: {' '.join(command)}: {why}")
+    return done.stdout.decode()
 
 
 def sysfs(disk: str, name: str) -> pathlib.Path:
@@ -73,12 +78,24 @@ def dm(disk: str, target: str) -> typing.Iterator[str]:
         run("dmsetup", "remove", "bench")
 
 
+def dm_crypt(disk: str, sector: int, *options: str) -> str:
+    """The target of dm-crypt."""
+    run("modprobe", "-a", "aesni_intel", "dm-crypt")
+    words = ([f"sector_size:{sector}"] if sector != 512 else []) + list(options)
+    more = f" {len(words)} {' '.join(words)}" if words else ""
+    return f"crypt aes-xts-plain64 {KEY.hex()} 0 /dev/{disk} 0{more}"
+
+
 @contextlib.contextmanager
-def stor(disk: str, *parameters: str) -> typing.Iterator[str]:
+def stor(disk: str, *parameters: str, sector: int = 0) -> typing.Iterator[str]:
     """A volume that covers the whole disk, with the module loaded for it."""
     run("insmod", MODULE, *parameters)
     run("udevadm", "settle")
-    run("storadm", "volume", "create", "bench", "--backing", f"/dev/{disk}")
+    options: list[str] = []
+    if sector:
+        run("storadm", "key", "add", "stor:bench", text=KEY)
+        options = ["--key", "logon:stor:bench", "--sector-size", str(sector)]
+    run("storadm", "volume", "create", "bench", "--backing", f"/dev/{disk}", *options)
     try:
         yield "stor0"
     finally:
@@ -106,6 +123,15 @@ def device(name: str, disk: str) -> typing.Iterator[str]:
             run("modprobe", "-a", "dm-multipath", "dm-service-time")
             target = f"multipath 2 queue_mode mq 0 1 1 service-time 0 1 2 /dev/{disk} 1 1"
             top = stack.enter_context(dm(disk, target))
+        elif name == "dm-crypt":
+            top = stack.enter_context(dm(disk, dm_crypt(disk, 512)))
+        elif name in ("dm-crypt-direct", "dm-crypt-direct-4k"):
+            sector = 4096 if name.endswith("4k") else 512
+            direct = ("no_read_workqueue", "no_write_workqueue")
+            top = stack.enter_context(dm(disk, dm_crypt(disk, sector, *direct)))
+        elif name in ("stor-crypt", "stor-crypt-4k"):
+            sector = 4096 if name.endswith("4k") else 512
+            top = stack.enter_context(stor(disk, sector=sector))
         elif name == "stor":
             top = stack.enter_context(stor(disk))
         elif name == "stor-nostat":

@@ -161,7 +161,8 @@ def measure_device(lower: str, name: str, top: str, works: list[plan.Workload],
 def measure_all(lower: str, names: list[str], works: list[plan.Workload]) -> None:
     """All rows of some devices."""
     reasons = {name: devices.missing(name) for name in names}
-    total, count = sum(not why for why in reasons.values()) * len(works) * REPEATS, 0
+    total, count = REPEATS * sum(plan.does(name, work) for name, why in reasons.items()
+                                 for work in works if not why), 0
 
     def told(text: str) -> None:
         nonlocal count
@@ -175,7 +176,8 @@ def measure_all(lower: str, names: list[str], works: list[plan.Workload]) -> Non
                 put(lower, name, work, skipped=reasons[name])
             continue
         for flushes in (False, True):
-            part = [work for work in works if work.flushes == flushes]
+            part = [work for work in works
+                    if work.flushes == flushes and plan.does(name, work)]
             if not part:
                 continue
             with devices.device(name, devices.lower(lower, flushes)) as top:

@@ -12,7 +12,11 @@ LOWERS = ("null_blk", "nvme")
 # The devices, in the order of the table; devices.py makes them. `raw` is the lower
 # device itself, from which `added` counts; what others add is also told as a multiple
 # of what the second one adds.
-DEVICES = ("raw", "dm-linear", "dm-multipath", "stor", "stor-nostat")
+PLAIN = ("raw", "dm-linear", "dm-multipath", "stor", "stor-nostat")
+# Those that encrypt: with sectors of 512 bytes, and of 4 KiB; dm-crypt as it is by default,
+# and without its work queues.
+ENCRYPTED = ("dm-crypt", "dm-crypt-direct", "dm-crypt-direct-4k", "stor-crypt", "stor-crypt-4k")
+DEVICES = (*PLAIN, *ENCRYPTED)
 RAW, REFERENCE = DEVICES[:2]
 
 
@@ -52,6 +56,12 @@ WORKLOADS = (
     Workload("write", 131072, 16, fio=("--rw=write", *LARGE)),
     Workload("fsync", 4096, 1, fio=("--rw=randwrite", "--fsync=1"), flushes=True, size="2m"),
 )
+
+
+def does(device: str, work: Workload) -> bool:
+    """Whether a device is measured with a workload: those that encrypt, with fewer."""
+    return device not in ENCRYPTED or (work.depth < 64 and not work.poll and not work.flushes)
+
 
 # For a quick look while changing the code.
 QUICK = [w for w in WORKLOADS if w.rw == "randread" and w.depth < 64 and not w.poll]

@@ -11,13 +11,14 @@ LOWERS = ("null_blk", "nvme")
 
 # The devices, in the order of the table; devices.py makes them. `raw` is the lower
 # device itself, from which `added` counts; what others add is also told as a multiple
-# of what the second one adds.
+# of what the second one adds, or dm-crypt at its best.
 PLAIN = ("raw", "dm-linear", "dm-multipath", "stor", "stor-nostat")
 # Those that encrypt: with sectors of 512 bytes, and of 4 KiB; dm-crypt as it is by default,
 # and without its work queues.
 ENCRYPTED = ("dm-crypt", "dm-crypt-direct", "dm-crypt-direct-4k", "stor-crypt", "stor-crypt-4k")
 DEVICES = (*PLAIN, *ENCRYPTED)
 RAW, REFERENCE = DEVICES[:2]
+ENCRYPTED_REFERENCE = "dm-crypt-direct-4k"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -85,33 +85,41 @@ def ratio(row: Row, reference: Row | None) -> str:
     return f"{row['added'] / reference['added']:.2f}x"
 
 
+def part(found: dict[Key, Row], lower: str, devices: typing.Sequence[str],
+         reference: str) -> list[str]:
+    """The lines of a table that holds some devices against one of them."""
+    names = [d for d in devices if any(k[:2] == (lower, d) for k in found)]
+    works = [w for w in plan.WORKLOADS
+             if (lower, plan.RAW, w.key()) in found and plan.does(devices[0], w)]
+    if not names or not works:
+        return []
+    out = [f"{lower:28}{plan.RAW:>8}" + "".join(f"{name:>20}" for name in names)]
+    for work in works:
+        raw = found[lower, plan.RAW, work.key()]
+        line = f"{work.name():28}{raw['insn_per_io']:8.0f}"
+        base = found.get((lower, reference, work.key()))
+        for name in names:
+            row = found.get((lower, name, work.key()))
+            cell = "-"
+            if row is not None:
+                cell = f"{row['added']:+.0f}"
+                if name != reference:
+                    cell += f" {ratio(row, base):>7}"
+            line += f"{cell:>20}"
+        out.append(line)
+    return [*out, ""]
+
+
 def table(rows: list[Row]) -> str:
     """A table for people: a line for each workload, columns for each device."""
     found = {key_of(row): row for row in rows}
     out = []
-    for lower in plan.LOWERS:
-        names = [d for d in plan.DEVICES if any(k[:2] == (lower, d) for k in found)]
-        works = [w for w in plan.WORKLOADS if (lower, plan.RAW, w.key()) in found]
-        if not works:
-            continue
-        head = f"{lower:28}{plan.RAW:>8}"
-        out.append(head + "".join(f"{name:>17}" for name in names[1:]))
-        for work in works:
-            raw = found[lower, plan.RAW, work.key()]
-            line = f"{work.name():28}{raw['insn_per_io']:8.0f}"
-            reference = found.get((lower, plan.REFERENCE, work.key()))
-            for name in names[1:]:
-                row = found.get((lower, name, work.key()))
-                cell = "-"
-                if row is not None:
-                    cell = f"{row['added']:+.0f}"
-                    if name != plan.REFERENCE:
-                        cell += f" {ratio(row, reference):>7}"
-                line += f"{cell:>17}"
-            out.append(line)
-        out.append("")
-    out.append("Instructions per I/O: of the raw device, and what each device adds to them;")
-    out.append(f"x is that as a multiple of what {plan.REFERENCE} adds.")
+    for devices, reference in ((plan.PLAIN[1:], plan.REFERENCE),
+                               (plan.ENCRYPTED, plan.ENCRYPTED_REFERENCE)):
+        lines = [line for lower in plan.LOWERS for line in part(found, lower, devices, reference)]
+        if lines:
+            out += [*lines, f"x: a multiple of what {reference} adds.", ""]
+    out.append("Instructions per I/O: of the raw device, and what each device adds to them.")
     return "\n".join(out) + "\n"
 
 

@@ -10,8 +10,10 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import inject  # noqa: E402
+import keys  # noqa: E402
 import load  # noqa: E402
-from stor import MIB, Device, clean, one_of_each, settle, setup  # noqa: E402
+from stor import (MIB, Device, clean, one_of_each, pattern,  # noqa: E402
+                  settle, setup)
 from tap import check, main, note, test  # noqa: E402
 
 ROUNDS = int(os.environ.get("STOR_TEST_INJECTIONS") or 50)
@@ -27,12 +29,12 @@ def ready():
     return setup()
 
 
-def rounds(stor, device, seed, failing, tasks=False, number=ROUNDS):
+def rounds(stor, device, seed, failing, tasks=False, number=ROUNDS, **how):
     """Many rounds of I/O on a volume, in each a different share of failures.
 
     failing(probability) is a context in which allocations fail.
     """
-    stor.new("one", device, offset=MIB, length=WORKERS * REGION)
+    stor.new("one", device, offset=MIB, length=WORKERS * REGION, **how)
     settle()
     regions = [load.Region("/dev/stor0", at * REGION, REGION // load.BLOCK,
                            seed) for at in range(WORKERS)]
@@ -86,6 +88,20 @@ def atomic(stor, devices):
         done(ends)
         wrong = [what for what in ends if not what.endswith(" done")]
         check(not wrong, f"not all went well: {wrong}")
+
+
+@test
+def sealed(stor, devices):
+    """the same for an encrypted volume: it writes from its reserve"""
+    within, without = inject.module_text(), inject.kmemleak_text()
+    with keys.key(pattern(1, 64)) as key:
+        for device in one_of_each(devices):
+            _, ends = rounds(stor, device, 5, lambda _: inject.allocations(
+                100, within=within, without=without, waiting=False),
+                key=key, discard=1)
+            done(ends)
+            wrong = [what for what in ends if not what.endswith(" done")]
+            check(not wrong, f"not all went well: {wrong}")
 
 
 @test

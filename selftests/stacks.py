@@ -15,6 +15,7 @@ import tempfile
 import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+import keys  # noqa: E402
 from fio import VERIFY, fio  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
 from stats import failures, stat  # noqa: E402
@@ -265,6 +266,33 @@ def on_itself(stor, devices):
 
 
 @test
+def encrypted(stor, devices):
+    """encrypted: on drives, on dm-linear, on each other, one at a time"""
+    with keys.key(pattern(1, 64)) as key:
+        for device in one_of_each(devices):
+            stor.new("one", device, offset=MIB, length=LENGTH, key=key)
+            verify("/dev/stor0")
+            file_systems("/dev/stor0")
+            no_errors(stor)
+            stor.delete(name="one")
+        with mapped("stortest-linear", f"0 {LENGTH // 512} linear "
+                    f"{devices[0]} 0\n") as lower:
+            stor.new("one", lower, key=key, discard=1)
+            verify("/dev/stor0")
+            file_systems("/dev/stor0")
+            no_errors(stor)
+            stor.delete(name="one")
+        with null_blk(size=336, **DEPTH_ONE):
+            stor.new("low", "/dev/stortest", key=key)
+            stor.new("top", "/dev/stor0", key=key, offset=MIB)
+            verify("/dev/stor1")
+            file_systems("/dev/stor1")
+            no_errors(stor)
+            stor.delete(name="top")
+            stor.delete(name="low")
+
+
+@test
 def depth_one(stor, _devices):
     """one request at a time below: many jobs, and all that stacks"""
     with null_blk(size=336, **DEPTH_ONE):
@@ -320,11 +348,20 @@ def tried(stor, _devices):
     # way into it, so its bios are tried. With two requests below most of them
     # come back, and those below have changed them. io_uring asks not to wait
     # by itself, libaio does not.
+    with keys.key(pattern(1, 64)) as key:
+        for name, how in (("plain", {}),
+                          ("encrypted", {"key": key, "crypto_sector": 512})):
+            note(name)
+            try_two(stor, how)
+
+
+def try_two(stor, how):
+    """The same, on volumes that are made so."""
     size = 16 * MIB
     with null_blk(size=64, memory_backed=1, submit_queues=1,
                   hw_queue_depth=2, irqmode=2, completion_nsec=100000):
-        stor.new("low", "/dev/stortest")
-        stor.new("top", "/dev/stor0")
+        stor.new("low", "/dev/stortest", **how)
+        stor.new("top", "/dev/stor0", **how)
         settle()
         lower = pathlib.Path("/sys/block/stortest/stat")
         before = int(lower.read_text().split()[6])

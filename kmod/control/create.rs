@@ -5,7 +5,7 @@
 use super::{
     encrypt::NewEncryption,
     lost::lost_backing,
-    message::describe,
+    message::{c_string, describe},
     registry::{EVENTS, REGISTRY},
 };
 use crate::{
@@ -79,7 +79,7 @@ impl NewVolume {
             name,
             uuid,
             index,
-            backing: c_string(backing).map_err(|_| out_of_memory())?,
+            backing: c_string(backing).map_err(|_| Refusal::no_memory())?,
             offset: bytes(STOR_A_VOLUME_OFFSET),
             length: bytes(STOR_A_VOLUME_LENGTH),
             read_only: read_only(attrs).unwrap_or(false),
@@ -157,7 +157,7 @@ impl NewVolume {
             } else if e == EACCES || e == EPERM {
                 refuse(Errno::Acces, format_args!("{path} may not be accessed"))
             } else if e == ENOMEM {
-                out_of_memory()
+                Refusal::no_memory()
             } else {
                 refuse(
                     Errno::Inval,
@@ -173,7 +173,7 @@ impl NewVolume {
             ),
             OpenError::ReadOnly => refuse(Errno::Acces, format_args!("{path} is read-only")),
             OpenError::Gone => refuse(Errno::NxIo, format_args!("{path} has no device behind it")),
-            OpenError::Other(e) if e == ENOMEM => out_of_memory(),
+            OpenError::Other(e) if e == ENOMEM => Refusal::no_memory(),
             OpenError::Unloading => {
                 Refusal::plain(Errno::Busy, format_args!("the module is being unloaded"))
             }
@@ -205,16 +205,4 @@ impl NewVolume {
 pub(super) fn read_only(attrs: Attrs<'_>) -> Option<bool> {
     let attr = attrs.get(STOR_A_VOLUME_READ_ONLY as u16)?;
     attr.u8().map(|value| value != 0)
-}
-
-pub(super) fn c_string(bytes: &[u8]) -> Result<CString> {
-    let mut with_nul = KVec::with_capacity(bytes.len() + 1, GFP_KERNEL)?;
-    with_nul.extend_from_slice(bytes, GFP_KERNEL)?;
-    with_nul.push(0, GFP_KERNEL)?;
-    let string = CStr::from_bytes_with_nul(&with_nul).map_err(|_| EINVAL)?;
-    Ok(CString::try_from(string)?)
-}
-
-pub(super) fn out_of_memory() -> Refusal {
-    Refusal::plain(Errno::NoMem, format_args!("out of memory"))
 }

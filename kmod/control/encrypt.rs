@@ -2,7 +2,7 @@
 
 //! How a new volume is to be encrypted.
 
-use super::create::{c_string, out_of_memory};
+use super::message::c_string;
 use crate::{
     front::Encryption,
     kapi::{
@@ -50,7 +50,7 @@ impl NewEncryption {
         let (key_type, _) = key_name(key.string())?;
         let flag = |attr: Attr<'_>| attr.u8().map(|value| value != 0);
         Ok(Some(Self {
-            name: c_string(key.string()).map_err(|_| out_of_memory())?,
+            name: c_string(key.string()).map_err(|_| Refusal::no_memory())?,
             key_type,
             wanted: Wanted {
                 sector: get(STOR_A_VOLUME_CRYPTO_SECTOR).and_then(|attr| attr.u32()),
@@ -73,7 +73,7 @@ impl NewEncryption {
         let key = self.find_key()?;
         let cipher = Xts::new(&key).map_err(|e| {
             if e == ENOMEM {
-                out_of_memory()
+                Refusal::no_memory()
             } else if e == ENOENT {
                 Refusal::field(
                     Errno::OpNotSupp,
@@ -106,7 +106,7 @@ impl NewEncryption {
         let quoted = Quoted(name);
         let refuse = |errno, why: core::fmt::Arguments<'_>| Refusal::field(errno, Field::Key, why);
         let (_, description) = key_name(name)?;
-        let description = c_string(description).map_err(|_| out_of_memory())?;
+        let description = c_string(description).map_err(|_| Refusal::no_memory())?;
         let key = Key::find(self.key_type, &description).map_err(|e: Error| {
             if e == ENOKEY {
                 refuse(
@@ -128,7 +128,7 @@ impl NewEncryption {
                     format_args!("{quoted} is of a type that this kernel does not have"),
                 )
             } else if e == ENOMEM {
-                out_of_memory()
+                Refusal::no_memory()
             } else {
                 refuse(
                     Errno::Inval,

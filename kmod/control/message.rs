@@ -7,7 +7,7 @@ use crate::{
     kapi::{genl::Writer, sys::uapi::*},
     model::{attrs::Attrs, name::Name, refusal::Refusal, select::Selector},
 };
-use kernel::prelude::*;
+use kernel::{prelude::*, str::CString};
 
 /// Which volume is asked for.
 pub(super) fn selector(attrs: Attrs<'_>) -> Result<Selector, Refusal> {
@@ -23,6 +23,15 @@ pub(super) fn selector(attrs: Attrs<'_>) -> Result<Selector, Refusal> {
             .get(STOR_A_VOLUME_INDEX as u16)
             .and_then(|attr| attr.u32()),
     )
+}
+
+/// A string of a message, which has no NUL in it.
+pub(super) fn c_string(bytes: &[u8]) -> Result<CString> {
+    let mut with_nul = KVec::with_capacity(bytes.len() + 1, GFP_KERNEL)?;
+    with_nul.extend_from_slice(bytes, GFP_KERNEL)?;
+    with_nul.push(0, GFP_KERNEL)?;
+    let string = CStr::from_bytes_with_nul(&with_nul).map_err(|_| EINVAL)?;
+    Ok(CString::try_from(string)?)
 }
 
 /// Writes all attributes of a volume. Allocates nothing.

@@ -7,7 +7,7 @@ use crate::{
         cipher::{SectorCipher, Xts},
         data::{Bounce, Data, Memory, Reserve, Source, Target},
         request::Status,
-        send::Transform,
+        transform::Transform,
     },
     model::{
         crypt::Geometry,

@@ -2,7 +2,7 @@
 
 //! Queue limits, stacked by the kernel's own rules.
 
-use super::{bdev::Backing, send::MAX_TRANSFORMED, sys::shim};
+use super::{bdev::Backing, sys::shim, transform::MAX_TRANSFORMED};
 use crate::model::{
     crypt::SECTOR_MAX,
     runs::PIECES,

@@ -21,6 +21,7 @@ pub(crate) mod stat;
 pub(crate) mod sys;
 pub(crate) mod sysfs;
 mod trace;
+pub(crate) mod transform;
 
 use kernel::prelude::*;
 

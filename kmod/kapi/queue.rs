@@ -11,6 +11,7 @@ use super::{
     stat::{self, Stat},
     sys::shim,
     sysfs,
+    transform::Transform,
 };
 use core::{cell::UnsafeCell, fmt::Write, marker::PhantomData, ptr::NonNull};
 use kernel::{bindings, error::to_result, prelude::*, sync::atomic::Atomic, types::Opaque};
@@ -28,7 +29,7 @@ pub(crate) trait Operations: Send + Sync + Sized + 'static {
     type Config: Copy + Send + Sync;
 
     /// What is done to data on its way.
-    type Transform: send::Transform;
+    type Transform: Transform;
 
     /// Takes a request. May be called on all CPUs at once, in process context; may sleep.
     ///

@@ -8,15 +8,15 @@
 //! below is said in `kmod/shim/submit.c`.
 
 use super::{
-    data::{Bounce, Data, Reserve, Source, Target},
     lower::Lower,
     request::{pdu, Op, Request, Status, OP_MASK},
     stat,
     sys::shim,
     trace,
+    transform::{self, Transform},
 };
 use crate::model::units::Sectors;
-use kernel::{bindings, page::PAGE_SIZE, prelude::*, types::Opaque};
+use kernel::{bindings, prelude::*, types::Opaque};
 
 /// Flags of a request that a lower bio inherits. Not among them: PREFLUSH, which the block layer
 /// has turned into a request of its own; ALLOC_CACHE, which belongs to the upper bio; INTEGRITY,
@@ -36,14 +36,12 @@ const INHERITED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
     | 1 << bindings::req_flag_bits___REQ_NOUNMAP
     | POLLED;
 /// Of these, the ones that a merged request must not pass on.
-const MIXED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
+pub(super) const MIXED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
     | 1 << bindings::req_flag_bits___REQ_FAILFAST_TRANSPORT
     | 1 << bindings::req_flag_bits___REQ_FAILFAST_DRIVER
     | 1 << bindings::req_flag_bits___REQ_RAHEAD;
 /// Flags of a lower bio which say that its bytes were counted, or held back for, already.
 const ACCOUNTED: u16 = 1 << bindings::BIO_CGROUP_ACCT | 1 << bindings::BIO_BPS_THROTTLED;
-/// Most bytes of a write that is transformed: what there is memory for.
-pub(super) const MAX_TRANSFORMED: u32 = shim::STOR_BOUNCE_PAGES * PAGE_SIZE as u32;
 const NOWAIT: u32 = 1 << bindings::req_flag_bits___REQ_NOWAIT;
 const POLLED: u32 = 1 << bindings::req_flag_bits___REQ_POLLED;
 const DIRECT: u32 =
@@ -61,28 +59,6 @@ impl Op {
             other => other as u32,
         }
     }
-}
-
-/// What is done to the data of reads and writes between a disk and its backing.
-pub(crate) trait Transform: Send + Sync + 'static {
-    /// Memory for one write when there is no other.
-    fn reserve(&self) -> &Reserve;
-
-    /// Makes what goes down, `to`, of the data of a write, which begins at `at` of the disk. Both
-    /// have the same length. Process context.
-    ///
-    /// # Errors
-    ///
-    /// What the write is to end with; nothing goes down.
-    fn seal(&self, at: Sectors, from: Data<'_, Source>, to: Bounce<'_>) -> Result<(), Status>;
-
-    /// Makes what was read, which begins at `at` of the disk, what the disk holds there, where it
-    /// lies. Process or softirq context, with interrupts on.
-    ///
-    /// # Errors
-    ///
-    /// What the read is to end with.
-    fn open(&self, at: Sectors, data: Data<'_, Target>) -> Result<(), Status>;
 }
 
 /// A task in `queue_rq()` or `queue_rqs()` that is ready to submit below.
@@ -204,7 +180,7 @@ impl<'a> Request<'a> {
                 .cast()
         };
         if let (Some(transform), Op::Write) = (transform, op) {
-            (opf, table) = self.seal(transform, opf, bio, lower)?;
+            (opf, table) = transform::seal(&self, transform, opf, bio, lower)?;
         } else if first == last && op.has_data() {
             // SAFETY: `bio` is memory for a bio, and the request has one.
             unsafe { clone_bio(bio, bdev, first, opf)? };
@@ -240,49 +216,6 @@ impl<'a> Request<'a> {
             shim::stor_shim_submit(pdu, batch.raw.get(), lower.punt());
         }
         Ok(())
-    }
-
-    /// Seals a write, and makes the lower bio of what comes of that. Gives the flags of the bio, and
-    /// the table.
-    #[inline(never)]
-    fn seal<S: Transform>(
-        &self,
-        transform: &S,
-        mut opf: u32,
-        bio: *mut bindings::bio,
-        lower: &Lower,
-    ) -> Result<(u32, *mut bindings::bio_vec), Status> {
-        let (first, last) = self.bios();
-        if first != last {
-            opf &= !MIXED;
-        }
-        let reserve = transform.reserve().as_ptr();
-        if self.data_len() > MAX_TRANSFORMED {
-            return Err(Status::IOERR);
-        }
-        // SAFETY: The PDU is ours, and so is the memory once we have it; a request is no larger
-        // than the disk's limits say. The request has data, which is there until it ends. `bio` is
-        // memory for a bio.
-        unsafe {
-            let bounce = &raw mut (*self.pdu()).bounce;
-            if !shim::stor_shim_bounce_get(bounce, self.data_len(), reserve) {
-                return Err(Status::RESOURCE);
-            }
-            let (from, to) = (Data::new(first), Bounce::new(&*bounce));
-            if let Err(status) = transform.seal(self.sector(), from, to) {
-                shim::stor_shim_bounce_put(bounce, reserve);
-                return Err(status);
-            }
-            let pdu = self.pdu();
-            if !(*pdu).stat.is_null() {
-                // The time below begins now.
-                (*pdu).sent = stat::now();
-            }
-            let (table, count) = ((*bounce).table, (*bounce).count);
-            let bdev = lower.backing().as_ptr();
-            new_bio(bio, bdev, self.as_ptr(), opf, table, count);
-            Ok((opf, table))
-        }
     }
 
     /// Makes the lower bio of a request that has no data, or that was merged of several bios; such
@@ -366,7 +299,7 @@ unsafe fn clone_bio(
 ///
 /// `bio` must be memory for a bio, and `rq` a request that is not ended. The table is null, or has
 /// the request's segments.
-unsafe fn new_bio(
+pub(super) unsafe fn new_bio(
     bio: *mut bindings::bio,
     bdev: *mut bindings::block_device,
     rq: *mut bindings::request,
@@ -417,7 +350,7 @@ unsafe fn retry<S: Transform>(rq: *mut bindings::request, pdu: *mut shim::stor_p
         let has_data = op == bindings::req_op_REQ_OP_READ || op == bindings::req_op_REQ_OP_WRITE;
         if has_data && table.is_null() && !first.is_null() {
             if let Err(status) = clone_bio(bio, bdev, first, (*pdu).opf) {
-                return ended::<S>(rq, pdu, status, true);
+                return ended(rq, pdu, status);
             }
         } else {
             new_bio(bio, bdev, rq, (*pdu).opf, table, segments);
@@ -456,28 +389,44 @@ unsafe extern "C" fn end_io<S: Transform>(bio: *mut bindings::bio) {
             return retry::<S>(rq, pdu, lower);
         }
         if !(*pdu).transform.is_null() {
-            return transformed::<S>(rq, pdu, lower, status);
+            return transform::ended::<S>(rq, pdu, lower, status);
         }
         if !(*bio).bi_crypt_context.is_null() || !(*pdu).table.is_null() {
             lower.release(pdu);
         }
-        ended::<S>(rq, pdu, status, false);
+        ended(rq, pdu, status);
     }
 }
 
-/// Hands a request on whose lower bio is done with, to the CPU that it belongs to; `transformed` if
-/// its data may have been. Any context.
+/// Hands a request on whose lower bio is done with, to the CPU that it belongs to. Any context.
 ///
 /// # Safety
 ///
 /// The request was sent, its bio holds nothing any more, and nobody else ends it.
 #[inline(always)]
-unsafe fn ended<S: Transform>(
+unsafe fn ended(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, status: Status) {
+    // SAFETY: By the contract of this function.
+    unsafe {
+        let now = note(rq, pdu, status);
+        if (*pdu).on_polled {
+            finish_polled(rq, pdu, status, now);
+        } else if !bindings::blk_mq_complete_request_remote(rq) {
+            finish(rq, now);
+        }
+    }
+}
+
+/// Notes how a lower bio has ended, and how long it took. Gives the time. Any context.
+///
+/// # Safety
+///
+/// As that of [`ended`].
+#[inline(always)]
+pub(super) unsafe fn note(
     rq: *mut bindings::request,
     pdu: *mut shim::stor_pdu,
     status: Status,
-    transformed: bool,
-) {
+) -> u64 {
     // SAFETY: By the contract of this function.
     unsafe {
         (*pdu).status = status.as_raw();
@@ -487,131 +436,7 @@ unsafe fn ended<S: Transform>(
         }
         let now = stat::now_if(pdu);
         (*pdu).sent = now.saturating_sub((*pdu).sent);
-        if transformed && to_open::<S>(pdu).is_some() {
-            opened_here::<S>(rq, pdu);
-        } else if (*pdu).on_polled {
-            if transformed {
-                give_back::<S>(pdu);
-            }
-            finish_polled(rq, pdu, status, now);
-        } else if !bindings::blk_mq_complete_request_remote(rq) {
-            if transformed {
-                give_back::<S>(pdu);
-            }
-            finish(rq, now);
-        }
-    }
-}
-
-/// Goes on with the end of a bio whose data was transformed, or is to be. Any context.
-///
-/// # Safety
-///
-/// As that of [`ended`], for a request that was sent with an `S`.
-#[inline(never)]
-unsafe fn transformed<S: Transform>(
-    rq: *mut bindings::request,
-    pdu: *mut shim::stor_pdu,
-    lower: &Lower,
-    status: Status,
-) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        if written::<S>(pdu).is_none() && !(*pdu).table.is_null() {
-            lower.release(pdu);
-        }
-        ended::<S>(rq, pdu, status, true);
-    }
-}
-
-/// Gives back what a write was sealed into, on the CPU that it came from if possible: that is
-/// where the next one takes it. Any context.
-///
-/// # Safety
-///
-/// As that of [`finish`].
-#[inline]
-unsafe fn give_back<S: Transform>(pdu: *mut shim::stor_pdu) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        if let Some(transform) = written::<S>(pdu) {
-            shim::stor_shim_bounce_put(&raw mut (*pdu).bounce, transform.reserve().as_ptr());
-        }
-    }
-}
-
-/// What a write was sealed with, if it was.
-///
-/// # Safety
-///
-/// The request was sent with an `S`, or without one.
-#[inline(always)]
-unsafe fn written<'a, S: Transform>(pdu: *const shim::stor_pdu) -> Option<&'a S> {
-    // SAFETY: By the contract of this function; it exists as long as the queue, which has this
-    // request in flight.
-    let transform = unsafe { (*pdu).transform.cast::<S>().as_ref()? };
-    // SAFETY: The same.
-    let op = unsafe { (*pdu).opf & OP_MASK };
-    (op == bindings::req_op_REQ_OP_WRITE).then_some(transform)
-}
-
-/// What is to open a read that went well, if something is.
-///
-/// # Safety
-///
-/// The request was sent with an `S`, or without one, and its status is known.
-#[inline(always)]
-unsafe fn to_open<'a, S: Transform>(pdu: *const shim::stor_pdu) -> Option<&'a S> {
-    // SAFETY: By the contract of this function; it exists as long as the queue, which has this
-    // request in flight.
-    let transform = unsafe { (*pdu).transform.cast::<S>().as_ref()? };
-    // SAFETY: The same.
-    let (op, status) = unsafe { ((*pdu).opf & OP_MASK, Status::new((*pdu).status)) };
-    (op == bindings::req_op_REQ_OP_READ && status == Status::OK).then_some(transform)
-}
-
-/// Opens a read on the CPU that it belongs to, and ends it: now, or in a softirq. Any context.
-///
-/// # Safety
-///
-/// As that of [`ended`], for a request that is to be opened.
-#[inline(never)]
-unsafe fn opened_here<S: Transform>(rq: *mut bindings::request, pdu: *mut shim::stor_pdu) {
-    // SAFETY: By the contract of this function. Who has put the request off to another CPU, or to
-    // a softirq, does no more with it.
-    unsafe {
-        if !(*pdu).on_polled && bindings::blk_mq_complete_request_remote(rq) {
-            return;
-        }
-        if shim::stor_shim_may_open() {
-            open::<S>(rq);
-        } else {
-            shim::stor_shim_later(pdu, Some(open::<S>));
-        }
-    }
-}
-
-/// Opens a read, and ends it. Process or softirq context, with interrupts on.
-///
-/// # Safety
-///
-/// As that of [`finish`], for a request that is to be opened.
-unsafe extern "C" fn open<S: Transform>(rq: *mut bindings::request) {
-    // SAFETY: By the contract of this function. Nothing of the request has ended yet.
-    unsafe {
-        let pdu = pdu(rq);
-        if let Some(transform) = to_open::<S>(pdu) {
-            let at = Sectors((*rq).__sector);
-            if let Err(status) = transform.open(at, Data::new((*rq).bio)) {
-                (*pdu).status = status.as_raw();
-            }
-        }
-        let now = stat::now_if(pdu);
-        if (*pdu).on_polled {
-            finish_polled(rq, pdu, Status::new((*pdu).status), now);
-        } else {
-            finish(rq, now);
-        }
+        now
     }
 }
 
@@ -621,7 +446,7 @@ unsafe extern "C" fn open<S: Transform>(rq: *mut bindings::request) {
 ///
 /// As that of [`finish`]; the request is in the list of its polled queue.
 #[inline(never)]
-unsafe fn finish_polled(
+pub(super) unsafe fn finish_polled(
     rq: *mut bindings::request,
     pdu: *mut shim::stor_pdu,
     status: Status,
@@ -649,13 +474,10 @@ pub(super) unsafe extern "C" fn complete<S: Transform>(rq: *mut bindings::reques
     // SAFETY: By the contract of this function.
     unsafe {
         let pdu = pdu(rq);
-        if to_open::<S>(pdu).is_none() {
-            give_back::<S>(pdu);
+        if (*pdu).transform.is_null() {
             finish(rq, stat::now_if(pdu));
-        } else if shim::stor_shim_may_open() {
-            open::<S>(rq);
         } else {
-            shim::stor_shim_later(pdu, Some(open::<S>));
+            transform::on_its_cpu::<S>(rq, pdu);
         }
     }
 }
@@ -666,7 +488,7 @@ pub(super) unsafe extern "C" fn complete<S: Transform>(rq: *mut bindings::reques
 ///
 /// [`end_io`] has filled in the PDU, and nothing of the request is in use any more.
 #[inline]
-unsafe fn finish(rq: *mut bindings::request, now: u64) {
+pub(super) unsafe fn finish(rq: *mut bindings::request, now: u64) {
     // SAFETY: By the contract of this function.
     unsafe {
         let pdu = pdu(rq);

@@ -179,6 +179,11 @@ impl Refusal {
         }
     }
 
+    /// A refusal for want of memory.
+    pub fn no_memory() -> Self {
+        Self::plain(Errno::NoMem, format_args!("out of memory"))
+    }
+
     /// A refusal that blames no attribute.
     pub fn plain(errno: Errno, why: fmt::Arguments<'_>) -> Self {
         let mut text = Text::new();
@@ -223,7 +228,8 @@ mod tests {
         let r = Refusal::field(Errno::Inval, Field::Offset, format_args!("{} is odd", 3));
         assert_eq!(r.text.as_bytes(), b"offset: 3 is odd");
         assert_eq!(r.field, Some(Field::Offset));
-        let r = Refusal::plain(Errno::NoMem, format_args!("out of memory"));
+        let r = Refusal::no_memory();
+        assert_eq!(r.errno, Errno::NoMem);
         assert_eq!(r.text.as_bytes(), b"out of memory");
         assert_eq!(r.field, None);
     }

@@ -178,6 +178,11 @@ def virtme_command(args: argparse.Namespace, qemu_opts: list[str]) -> list[str]:
         # A busy host makes an emulated CPU look stuck.
         kopts += ["rcupdate.rcu_cpu_stall_timeout=120", "watchdog_thresh=60"]
         kopts += [f"GLIBC_TUNABLES={TUNABLES}"]
+        # The root file system's data is put into the guest's memory by a process that the
+        # emulator does not see write, and what it has translated of that memory stays: a page
+        # of one program would run as the one that was there before. Clearing pages when they
+        # are taken, as the stock kernel does by itself, is seen.
+        kopts += ["init_on_alloc=1"]
     kopts += args.kopt
     command = ["virtme-run", "--kimg", f"/usr/lib/modules/{args.release}/vmlinuz"]
     command += ["--mods", "none", "--rw", "--memory", f"{args.memory >> 20}M"]

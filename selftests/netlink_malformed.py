@@ -10,6 +10,7 @@ import struct
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+import keys  # noqa: E402
 from netlink import (F_ACK, F_DUMP, F_REQUEST, NLMSG_DONE,  # noqa: E402
                      NLMSG_ERROR, Refused, attr)
 from stor import (C, KINDS, MIB, clean, encode, refused, settle,  # noqa: E402
@@ -19,9 +20,13 @@ from tap import check, equal, main, note, test  # noqa: E402
 MESSAGES = int(os.environ.get("STOR_TEST_MESSAGES", "4000"))
 SEED = int(os.environ.get("STOR_TEST_SEED", "20261123"))
 NESTED = 0x8000
-BYTES = {"index": 4, "offset": 8, "length": 8, "uuid": 16, "read-only": 1}
+BYTES = {"index": 4, "offset": 8, "length": 8, "uuid": 16, "read-only": 1,
+         "crypto-sector": 4, "iv-offset": 8, "iv-large-sectors": 1,
+         "discard": 1}
+LIMITS = {"name": 255, "backing": 1023, "key": 511}
 COMMANDS = {"VOLUME_NEW": ("name", "uuid", "index", "backing", "offset",
-                           "length", "read-only"),
+                           "length", "read-only", "key", "crypto-sector",
+                           "iv-offset", "iv-large-sectors", "discard"),
             "VOLUME_SET": ("name", "uuid", "index", "length", "read-only"),
             "VOLUME_GATE": ("name", "uuid", "index"),
             "VOLUME_DEL": ("name", "uuid", "index"),
@@ -43,7 +48,7 @@ def core(number, blames, function, *args):
 def good(name, devices):
     """A payload that fits the attribute."""
     return {"name": b"a\0", "backing": devices[0].path.encode() + b"\0",
-            "uuid": b"u" * 16}.get(name, bytes(BYTES.get(name, 0)))
+            "uuid": b"u" * 16, "key": b"user:a\0"}.get(name, bytes(BYTES.get(name, 0)))
 
 
 @test
@@ -57,7 +62,7 @@ def lengths(stor, devices):
                 wrong = [good(name, devices)[:n] for n in range(size)]
                 wrong += [bytes(size + 1), bytes(size + 4), bytes(4096)]
             else:
-                limit = 255 if name == "name" else 1023
+                limit = LIMITS[name]
                 wrong = [b"", b"a", b"abc", b"a" * limit,
                          b"a" * (limit + 1) + b"\0", b"a" * 8192]
             for payload in wrong:
@@ -199,7 +204,8 @@ def mutate(rng, bodies):
         elif how == 5:
             body += rng.randbytes(rng.randrange(40))
         elif how == 6:
-            kind = rng.randrange(18) | rng.choice((0, 0, NESTED, 0x4000))
+            kind = (rng.randrange(max(KINDS.values()) + 2) |
+                    rng.choice((0, 0, NESTED, 0x4000)))
             body += attr(kind, rng.randbytes(rng.choice((0, 1, 4, 8, 16))))
         elif len(body) >= 4:
             struct.pack_into("=H", body, at & ~3 & (len(body) - 4),
@@ -212,6 +218,7 @@ def mutate(rng, bodies):
 @test
 def fuzz(stor, devices):
     """mutated messages: each is answered, and what comes of them is sound"""
+    keys.add("user", "stor:fuzz", random.Random(1).randbytes(32))
     rng = random.Random(SEED)
     bodies = [(C["STOR_CMD_INFO_GET"], b"")]
     for at, device in enumerate(devices):
@@ -221,7 +228,11 @@ def fuzz(stor, devices):
                 **start, "offset": at * MIB, "length": MIB})),
             (C["STOR_CMD_VOLUME_NEW"], encode({
                 "uuid": rng.randbytes(16), "index": 40 + at, **start,
-                "offset": 8 * MIB, "length": device.block}))]
+                "offset": 8 * MIB, "length": device.block})),
+            (C["STOR_CMD_VOLUME_NEW"], encode({
+                **start, "offset": 9 * MIB, "length": MIB,
+                "key": "user:stor:fuzz", "crypto-sector": 512,
+                "iv-offset": 8, "iv-large-sectors": 1, "discard": 1}))]
         for selector in ({"name": f"fuzz{at}"}, {"index": at}):
             bodies += [(C["STOR_CMD_VOLUME_GET"], encode(selector)),
                        (C["STOR_CMD_VOLUME_DEL"], encode(selector))]
@@ -257,7 +268,7 @@ def fuzz(stor, devices):
     # Of all that can be asked for here, nothing else can be the answer.
     odd = set(count) - {"0", "EINVAL", "ENOENT", "EEXIST", "ERANGE", "EBUSY",
                         "ENOSPC", "EOVERFLOW", "ENOTSUP", "ENOTBLK",
-                        "EACCES", "ENXIO"}
+                        "EACCES", "ENXIO", "ENOKEY"}
     equal(odd, set(), "odd errors")
 
 

@@ -20,7 +20,7 @@ from lower import mapped, null_blk  # noqa: E402
 from stor import (BLKDISCARD, BLKZEROOUT, MIB, Device,  # noqa: E402
                   Disk, clean, error_of, one_of_each, pattern, refused, settle,
                   setup)
-from tap import check, equal, main, note, test  # noqa: E402
+from tap import Skip, check, equal, main, note, test  # noqa: E402
 
 KEY = pattern(1, 64)
 
@@ -291,6 +291,30 @@ def bad_keys(stor, devices):
     with Disk("/dev/stor0") as disk:
         disk.read(0, 4096)
     stor.delete(name="one")
+
+
+@test
+def sealed_key(stor, devices):
+    """a key that the kernel has drawn and sealed, which nobody has seen"""
+    master = keys.add("user", "stor:master", pattern(8, 32))
+    try:
+        number = keys.add("encrypted", "stor:sealed",
+                          b"new user:stor:master 64")
+    except OSError as why:
+        keys.forget(master)
+        raise Skip(f"no keys of type encrypted: {why}") from None
+    volume = stor.new("one", devices[0], key="encrypted:stor:sealed")
+    equal(volume["key-size"], 512, "bits")
+    keys.forget(number)
+    keys.forget(master)
+    settle()
+    data = pattern(9, 8192)
+    with Disk("/dev/stor0") as disk:
+        disk.write(0, data)
+        equal(disk.read(0, 8192), data, "what was written")
+    stor.delete(name="one")
+    with Disk(devices[0]) as disk:
+        check(disk.read(0, 8192) != data, "plaintext below")
 
 
 @test

@@ -12,7 +12,8 @@ use crate::{
     model::{extent::Extent, units::Sectors},
 };
 
-/// Sends a request to its place on the backing, its data by way of `seal`. Process context; may sleep in the lower device.
+/// Sends a request to its place on the backing, its data by way of `seal`. Process context; may
+/// sleep in the lower device.
 ///
 /// # Errors
 ///

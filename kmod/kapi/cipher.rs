@@ -87,20 +87,33 @@ pub(crate) trait SectorCipher: Send + Sync {
     /// # Errors
     ///
     /// `EINVAL` if the two differ in length, and what the cipher gives.
-    fn seal(&self, from: &From<'_>, to: &To<'_>, sector: u32, tweak: u64, step: u64) -> Result;
+    fn seal(
+        &self,
+        from: &Readable<'_>,
+        to: &Writable<'_>,
+        sector: u32,
+        tweak: u64,
+        step: u64,
+    ) -> Result;
 
     /// Seals one sector that lies in several pieces.
-    fn seal_torn(&self, from: &[From<'_>], to: &To<'_>, sector: u32, tweak: u64) -> Result;
+    fn seal_torn(
+        &self,
+        from: &[Readable<'_>],
+        to: &Writable<'_>,
+        sector: u32,
+        tweak: u64,
+    ) -> Result;
 
     /// Opens whole sectors where they lie.
-    fn open(&self, data: &To<'_>, sector: u32, tweak: u64, step: u64) -> Result;
+    fn open(&self, data: &Writable<'_>, sector: u32, tweak: u64, step: u64) -> Result;
 
     /// Opens one sector that lies in several pieces.
-    fn open_torn(&self, data: &[To<'_>], sector: u32, tweak: u64) -> Result;
+    fn open_torn(&self, data: &[Writable<'_>], sector: u32, tweak: u64) -> Result;
 }
 
-type From<'a> = Piece<Memory<'a, Source>>;
-type To<'a> = Piece<Memory<'a, Target>>;
+type Readable<'a> = Piece<Memory<'a, Source>>;
+type Writable<'a> = Piece<Memory<'a, Target>>;
 
 /// The crypto API's `xts(aes)`.
 ///
@@ -151,7 +164,7 @@ impl Xts {
     unsafe fn run<Access>(
         &self,
         from: &Piece<Memory<'_, Access>>,
-        to: Option<&To<'_>>,
+        to: Option<&Writable<'_>>,
         sector: u32,
         tweak: u64,
         step: u64,
@@ -181,7 +194,7 @@ impl Xts {
     unsafe fn torn<Access>(
         &self,
         from: &[Piece<Memory<'_, Access>>],
-        to: Option<&To<'_>>,
+        to: Option<&Writable<'_>>,
         sector: u32,
         tweak: u64,
         seal: bool,
@@ -223,23 +236,36 @@ impl Xts {
 
 impl SectorCipher for Xts {
     #[inline]
-    fn seal(&self, from: &From<'_>, to: &To<'_>, sector: u32, tweak: u64, step: u64) -> Result {
+    fn seal(
+        &self,
+        from: &Readable<'_>,
+        to: &Writable<'_>,
+        sector: u32,
+        tweak: u64,
+        step: u64,
+    ) -> Result {
         // SAFETY: There is a target.
         unsafe { self.run(from, Some(to), sector, tweak, step, true) }
     }
 
-    fn seal_torn(&self, from: &[From<'_>], to: &To<'_>, sector: u32, tweak: u64) -> Result {
+    fn seal_torn(
+        &self,
+        from: &[Readable<'_>],
+        to: &Writable<'_>,
+        sector: u32,
+        tweak: u64,
+    ) -> Result {
         // SAFETY: There is a target.
         unsafe { self.torn(from, Some(to), sector, tweak, true) }
     }
 
     #[inline]
-    fn open(&self, data: &To<'_>, sector: u32, tweak: u64, step: u64) -> Result {
+    fn open(&self, data: &Writable<'_>, sector: u32, tweak: u64, step: u64) -> Result {
         // SAFETY: It is a target.
         unsafe { self.run(data, None, sector, tweak, step, false) }
     }
 
-    fn open_torn(&self, data: &[To<'_>], sector: u32, tweak: u64) -> Result {
+    fn open_torn(&self, data: &[Writable<'_>], sector: u32, tweak: u64) -> Result {
         // SAFETY: It is a target.
         unsafe { self.torn(data, None, sector, tweak, false) }
     }

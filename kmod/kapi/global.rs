@@ -68,8 +68,7 @@ impl Drop for ModuleHold {
     }
 }
 
-/// Waits for those who are on their last steps in the module's code. The last thing that the
-/// module's exit does. Sleeps.
+/// Waits for those who are on their last steps in the module's code, when no more can come. Sleeps.
 pub(crate) fn wait_for_callers() {
     // SAFETY: Called in process context.
     unsafe { shim::stor_shim_wait_for_callers() }

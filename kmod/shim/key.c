@@ -12,9 +12,6 @@
 
 #include "shim.h"
 
-#undef pr_fmt
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 struct stor_payload {
 	const void *data;
 	size_t len;

@@ -11,6 +11,7 @@ import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+import keys  # noqa: E402
 from blktrace import TRACING, trace  # noqa: E402
 from fio import fio  # noqa: E402
 from lower import null_blk  # noqa: E402
@@ -20,6 +21,11 @@ from tap import check, equal, main, note, test  # noqa: E402
 
 START = 3 * MIB
 WAY = ["stor_submit", "stor_lower_submit", "stor_lower_complete", "stor_end"]
+# The ways of what is encrypted.
+SEALED = {
+    "write": [WAY[0], "stor_seal", *WAY[1:]],
+    "read": [*WAY[:3], "stor_open", WAY[3]],
+}
 EVENT = re.compile(r"\b(stor_\w+): dev=")
 Event = collections.namedtuple(
     "Event", "name dev op sector bytes tag lower lower_sector error",
@@ -36,7 +42,8 @@ def events(device):
     dev = f"{os.major(number)}:{os.minor(number)}"
     with trace("stor", EVENT) as lines:
         equal(sorted(path.name for path in (TRACING / "events/stor").iterdir()
-                     if path.is_dir()), sorted(WAY), "tracepoints")
+                     if path.is_dir()), sorted({*WAY, *SEALED["read"],
+                                        *SEALED["write"]}), "tracepoints")
 
         def collect():
             found = []
@@ -52,7 +59,7 @@ def events(device):
         yield collect
 
 
-def ways(found):
+def ways(found, sealed=False):
     """Follow each I/O from its submit to its end, by its tag."""
     open_ones, done = {}, []
     for event in found:
@@ -61,11 +68,12 @@ def ways(found):
             open_ones.setdefault((event.tag, event.op, event.sector),
                                  []).append([event])
             continue
+        names = SEALED.get(event.op, WAY) if sealed else WAY
         mine = open_ones.get((event.tag, event.op, event.sector), [])
         check(mine, f"{event} without a submit")
         # The first that waits for this very event.
         for way in mine:
-            if WAY.index(event.name) == len(way) or (
+            if names.index(event.name) == len(way) or (
                     event.name == "stor_end" and len(way) == 1):
                 break
         else:
@@ -143,6 +151,33 @@ def failed(stor, _devices):
               [("read", -errno.EIO, -errno.EIO),
                ("write", -errno.EIO, -errno.EIO), ("read", 0, 0)],
               "errors below, and above")
+        stor.delete(name="one")
+
+
+@test
+def sealed(stor, devices):
+    """what is encrypted is sealed before it goes down, opened after it came"""
+    for device in one_of_each(devices):
+        with keys.key(pattern(1, 64)) as name:
+            stor.new("one", device, length=16 * MIB, key=name)
+        settle()
+        with Disk("/dev/stor0") as disk:
+            with events("/dev/stor0") as collect:
+                disk.write(MIB, pattern(2, 65536))
+                disk.read(MIB, 4096)
+                os.fsync(disk.fd)
+                found = collect()
+        done = ways(found, sealed=True)
+        equal([(way[0].op, way[0].bytes) for way in done
+               if way[0].op != "flush"],
+              [("write", 65536), ("read", 4096)], "operations")
+        for way in done:
+            equal([event.name for event in way],
+                  SEALED.get(way[0].op, WAY), "the events")
+            for event in way:
+                equal((event.sector, event.bytes, event.error or 0),
+                      (way[0].sector, way[0].bytes, 0),
+                      f"what {event.name} is of")
         stor.delete(name="one")
 
 

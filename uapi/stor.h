@@ -65,10 +65,16 @@ enum stor_stat_op {
  *   the request.
  * @STOR_STAT_STAGE_LOWER: In the backing, from the submission of the lower I/O
  *   to its end.
+ * @STOR_STAT_STAGE_SEAL: Encryption of a write, before its lower I/O. Only of
+ *   volumes whose data stor encrypts.
+ * @STOR_STAT_STAGE_OPEN: Decryption of a read, after its lower I/O. Only of
+ *   volumes whose data stor encrypts.
  */
 enum stor_stat_stage {
 	STOR_STAT_STAGE_TOTAL,
 	STOR_STAT_STAGE_LOWER,
+	STOR_STAT_STAGE_SEAL,
+	STOR_STAT_STAGE_OPEN,
 };
 
 /**

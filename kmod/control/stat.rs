@@ -7,7 +7,7 @@ use crate::{
     front::Volume,
     kapi::{
         genl::{Dump, Writer},
-        stat::{next_cpu, now, Stat, OPS, STAGES, STATUSES},
+        stat::{next_cpu, now, Stat, Work, OPS, STAGES, STATUSES},
         sys::uapi::*,
     },
     model::{attrs::Attrs, cursor::Cursor, histogram::BUCKETS, refusal::Refusal, select::Selector},
@@ -33,6 +33,8 @@ enum Part {
     Op(usize),
     /// I/Os that failed with a status.
     Failed(usize),
+    /// Bytes that were worked on.
+    Worked(Work),
     /// A part of a histogram, from a bucket on.
     Histogram(usize, usize, usize),
 }
@@ -47,6 +49,10 @@ fn part(step: usize) -> Option<Part> {
         return Some(Part::Failed(step));
     }
     let step = step - STATUSES;
+    if let Some(&work) = Work::ALL.get(step) {
+        return Some(Part::Worked(work));
+    }
+    let step = step - Work::ALL.len();
     let (histogram, chunk) = (step / CHUNKS, step % CHUNKS);
     let (op, stage) = (histogram / STAGES, histogram % STAGES);
     (op < OPS).then_some(Part::Histogram(op, stage, chunk * CHUNK))
@@ -166,6 +172,17 @@ fn one_part(
                     head(message, volume, cpu)?;
                     message.put_u32(STOR_A_STAT_STATUS, status as u32)?;
                     message.put_u64(STOR_A_STAT_FAILED, failed)
+                })
+        }
+        Part::Worked(work) => {
+            let bytes = stat.counters(cpu).worked(work);
+            let (op, stage) = work.op_and_stage();
+            bytes == 0
+                || dump.entry(STOR_CMD_STAT_GET, |message| {
+                    head(message, volume, cpu)?;
+                    message.put_u32(STOR_A_STAT_OP, op)?;
+                    message.put_u32(STOR_A_STAT_STAGE, stage)?;
+                    message.put_u64(STOR_A_STAT_BYTES, bytes)
                 })
         }
         Part::Histogram(op, stage, first) => {

@@ -273,7 +273,7 @@ impl Volume {
         let physical_block_size = limits.physical_block_size();
         let max_segments = limits.max_segments();
         let stat = if counted {
-            Some(KBox::pin_init(Stat::new(), GFP_KERNEL)?)
+            Some(KBox::pin_init(Stat::new(seal.is_some()), GFP_KERNEL)?)
         } else {
             None
         };

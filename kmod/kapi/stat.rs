@@ -27,9 +27,40 @@ const _: () = {
     assert!(stor_stat_op_STOR_STAT_OP_FLUSH == bindings::req_op_REQ_OP_FLUSH);
     assert!(stor_stat_op_STOR_STAT_OP_DISCARD == bindings::req_op_REQ_OP_DISCARD);
     assert!(stor_stat_op_STOR_STAT_OP_DISCARD as usize + 1 == OPS);
-    assert!(stor_stat_stage_STOR_STAT_STAGE_LOWER as usize + 1 == STAGES);
+    assert!(stor_stat_stage_STOR_STAT_STAGE_LOWER == 1);
+    assert!(stor_stat_stage_STOR_STAT_STAGE_SEAL == 2 + Work::Seal as u32);
+    assert!(stor_stat_stage_STOR_STAT_STAGE_OPEN == 2 + Work::Open as u32);
+    assert!(stor_stat_stage_STOR_STAT_STAGE_OPEN as usize + 1 == STAGES);
     assert!(stor_stat_status_STOR_STAT_STATUS_OFFLINE as usize + 1 == STATUSES);
 };
+
+/// What is done to data.
+#[derive(Clone, Copy)]
+pub(crate) enum Work {
+    /// Writes are sealed.
+    Seal = shim::stor_stat_work_STOR_STAT_SEALING as isize,
+    /// Reads are opened.
+    Open = shim::stor_stat_work_STOR_STAT_OPENING as isize,
+}
+
+impl Work {
+    /// All of it.
+    pub(crate) const ALL: [Self; 2] = [Self::Seal, Self::Open];
+
+    /// The interface's numbers for the ops that it is done for, and for itself.
+    pub(crate) fn op_and_stage(self) -> (u32, u32) {
+        match self {
+            Self::Seal => (
+                stor_stat_op_STOR_STAT_OP_WRITE,
+                stor_stat_stage_STOR_STAT_STAGE_SEAL,
+            ),
+            Self::Open => (
+                stor_stat_op_STOR_STAT_OP_READ,
+                stor_stat_stage_STOR_STAT_STAGE_OPEN,
+            ),
+        }
+    }
+}
 
 /// Nanoseconds since boot, as `CLOCK_MONOTONIC` counts them.
 #[inline]
@@ -132,16 +163,21 @@ impl Counters {
     pub(crate) fn failed(&self) -> &[u64; STATUSES] {
         &self.0.failed
     }
+
+    /// Bytes that were worked on.
+    pub(crate) fn worked(&self, work: Work) -> u64 {
+        self.0.worked[work as usize]
+    }
 }
 
 impl Stat {
-    /// Makes counters that are all 0. May sleep.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
+    /// Makes counters that are all 0; with some for work on data, if it `works`. May sleep.
+    pub(crate) fn new(works: bool) -> impl PinInit<Self, Error> {
         // INVARIANT: Initialised here.
         try_pin_init!(Self {
             raw <- Opaque::try_ffi_init(|slot| {
                 // SAFETY: `slot` is memory for it that stays where it is.
-                to_result(unsafe { shim::stor_shim_stat_init(slot) })
+                to_result(unsafe { shim::stor_shim_stat_init(slot, works) })
             }),
         })
     }
@@ -153,6 +189,7 @@ impl Stat {
             done: [0; OPS],
             bytes: [0; OPS],
             failed: [0; STATUSES],
+            worked: [0; Work::ALL.len()],
         };
         let words = size_of::<shim::stor_counters>() / size_of::<u64>();
         // SAFETY: The counters consist of words only, as many as are read.
@@ -179,7 +216,9 @@ impl Stat {
         let room = BUCKETS.saturating_sub(first).min(to.len());
         // SAFETY: Initialised by the type invariant.
         let histograms = unsafe { &(*self.raw.get()).histogram };
-        let Some(from) = histograms.get(op * STAGES + stage) else {
+        let from = histograms.get(op * STAGES + stage);
+        let Some(from) = from.filter(|from| !from.is_null()) else {
+            to.fill(0);
             return;
         };
         // SAFETY: A histogram has `BUCKETS` words, of which at most those from `first` on are
@@ -250,6 +289,25 @@ pub(super) unsafe fn take_back(pdu: *mut shim::stor_pdu) {
         if !(*pdu).stat.is_null() {
             shim::stor_shim_stat_start((*pdu).stat, (*pdu).op.into(), u64::MAX);
         }
+    }
+}
+
+/// Counts work on the data of a request, which was begun at `since`; gives the time, 0 for a request
+/// that is not counted. Any context.
+///
+/// # Safety
+///
+/// [`begin`] was called for the request, with counters made for work.
+pub(super) unsafe fn worked(pdu: *const shim::stor_pdu, work: Work, since: u64) -> u64 {
+    // SAFETY: By the contract of this function. The bucket is the number of one.
+    unsafe {
+        if (*pdu).stat.is_null() {
+            return 0;
+        }
+        let now = now();
+        let time = bucket(now.saturating_sub(since)) as u32;
+        shim::stor_shim_stat_worked((*pdu).stat, work as u32, (*pdu).bytes, time);
+        now
     }
 }
 

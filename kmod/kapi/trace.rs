@@ -30,6 +30,12 @@ tracepoint! {
     /// A lower bio has ended.
     lower_complete = __tracepoint_stor_lower_complete, rust_do_trace_stor_lower_complete(
         rq: *mut bindings::request, bio: *mut bindings::bio);
+    /// The data of a write was sealed, or could not be.
+    sealed = __tracepoint_stor_seal, rust_do_trace_stor_seal(
+        rq: *mut bindings::request, status: bindings::blk_status_t);
+    /// The data of a read was opened, or could not be.
+    opened = __tracepoint_stor_open, rust_do_trace_stor_open(
+        rq: *mut bindings::request, status: bindings::blk_status_t);
     /// A request is about to end.
     end = __tracepoint_stor_end, rust_do_trace_stor_end(
         rq: *mut bindings::request, status: bindings::blk_status_t);

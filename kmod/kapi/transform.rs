@@ -8,8 +8,9 @@ use super::{
     lower::Lower,
     request::{pdu, Request, Status, OP_MASK},
     send::{self, MIXED},
-    stat,
+    stat::{self, Work},
     sys::shim,
+    trace,
 };
 use crate::model::units::Sectors;
 use kernel::{bindings, page::PAGE_SIZE};
@@ -71,14 +72,15 @@ pub(super) fn seal<S: Transform>(
             return Err(Status::RESOURCE);
         }
         let (from, to) = (Data::new(first), Bounce::new(&*bounce));
+        let since = stat::now_if(pdu);
         if let Err(status) = transform.seal(rq.sector(), from, to) {
+            trace::sealed(rq.as_ptr(), status.as_raw());
             shim::stor_shim_bounce_put(bounce, reserve);
             return Err(status);
         }
-        if !(*pdu).stat.is_null() {
-            // The time below begins now.
-            (*pdu).sent = stat::now();
-        }
+        // The time below begins now.
+        (*pdu).sent = stat::worked(pdu, Work::Seal, since);
+        trace::sealed(rq.as_ptr(), Status::OK.as_raw());
         let (table, count) = ((*bounce).table, (*bounce).count);
         let bdev = lower.backing().as_ptr();
         send::new_bio(bio, bdev, rq.as_ptr(), opf, table, count);
@@ -142,15 +144,17 @@ unsafe extern "C" fn finish<S: Transform>(rq: *mut bindings::request) {
     // SAFETY: By the contract of this function. Nothing of the request has ended yet.
     unsafe {
         let pdu = pdu(rq);
+        let mut now = stat::now_if(pdu);
         if let Some(transform) = to_open::<S>(pdu) {
             let at = Sectors((*rq).__sector);
-            if let Err(status) = transform.open(at, Data::new((*rq).bio)) {
-                (*pdu).status = status.as_raw();
+            match transform.open(at, Data::new((*rq).bio)) {
+                Ok(()) => now = stat::worked(pdu, Work::Open, now),
+                Err(status) => (*pdu).status = status.as_raw(),
             }
+            trace::opened(rq, (*pdu).status);
         } else if let Some(transform) = written::<S>(pdu) {
             shim::stor_shim_bounce_put(&raw mut (*pdu).bounce, transform.reserve().as_ptr());
         }
-        let now = stat::now_if(pdu);
         if (*pdu).on_polled {
             send::finish_polled(rq, pdu, Status::new((*pdu).status), now);
         } else {

@@ -26,7 +26,7 @@ impl Cursor {
         }
     }
 
-    /// As one word. Indexes go up to 65536, CPUs to 8192 and steps to 100: all of it fits.
+    /// As one word. Indexes go up to 65536, CPUs to 8192 and steps to 200: all of it fits.
     pub fn pack(self) -> u64 {
         (u64::from(self.volume) << (CPU_BITS + STEP_BITS))
             | (u64::from(self.cpu) << STEP_BITS)

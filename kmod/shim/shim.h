@@ -205,9 +205,21 @@ struct stor_batch {
 
 /* Sizes of what is counted; Rust holds them against the interface's. */
 #define STOR_STAT_OPS 4
-#define STOR_STAT_STAGES 2
+#define STOR_STAT_STAGES 4
 #define STOR_STAT_STATUSES 13
 #define STOR_STAT_HISTOGRAMS (STOR_STAT_OPS * STOR_STAT_STAGES)
+
+/**
+ * enum stor_stat_work - work on data that is counted apart
+ * @STOR_STAT_SEALING: of writes, on their way down
+ * @STOR_STAT_OPENING: of reads, on their way up
+ * @STOR_STAT_WORKS: how many there are
+ */
+enum stor_stat_work {
+	STOR_STAT_SEALING,
+	STOR_STAT_OPENING,
+	STOR_STAT_WORKS,
+};
 
 /**
  * struct stor_counters - what one CPU has counted of a volume
@@ -215,18 +227,20 @@ struct stor_batch {
  * @done: I/Os ended, by op
  * @bytes: bytes of I/Os that ended well, by op
  * @failed: I/Os that failed, by status
+ * @worked: bytes that were worked on, by what was done to them
  */
 struct stor_counters {
 	u64 started[STOR_STAT_OPS];
 	u64 done[STOR_STAT_OPS];
 	u64 bytes[STOR_STAT_OPS];
 	u64 failed[STOR_STAT_STATUSES];
+	u64 worked[STOR_STAT_WORKS];
 };
 
 /**
  * struct stor_stat - what is counted of a volume
  * @counters: those of each CPU
- * @histogram: buckets of each CPU, by op and stage
+ * @histogram: buckets of each CPU, by op and stage; NULL where there can be none
  */
 struct stor_stat {
 	struct stor_counters __percpu *counters;
@@ -351,7 +365,7 @@ void stor_shim_later_exit(void);
 bool stor_shim_may_open(void);
 void stor_shim_later(struct stor_pdu *pdu, void (*go_on)(struct request *rq));
 
-int stor_shim_stat_init(struct stor_stat *stat);
+int stor_shim_stat_init(struct stor_stat *stat, bool works);
 void stor_shim_stat_exit(struct stor_stat *stat);
 void stor_shim_stat_start(const struct stor_stat *stat, unsigned int op, u64 n);
 void stor_shim_stat_end(const struct stor_stat *stat, unsigned int op,
@@ -360,6 +374,9 @@ void stor_shim_stat_end(const struct stor_stat *stat, unsigned int op,
 void stor_shim_stat_failed(const struct stor_stat *stat, unsigned int op,
 			   unsigned int status, unsigned int total,
 			   unsigned int lower);
+void stor_shim_stat_worked(const struct stor_stat *stat,
+			   enum stor_stat_work work, unsigned int bytes,
+			   unsigned int time);
 void stor_shim_stat_read(const u64 __percpu *from, unsigned int n, int cpu,
 			 u64 *to);
 int stor_shim_next_cpu(unsigned int cpu);

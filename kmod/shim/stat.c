@@ -7,29 +7,48 @@
 
 #include "shim.h"
 
+/* Stages that every volume has; the others are of one op each. */
+#define COMMON_STAGES 2
+
+/* The histogram of the time that work takes. */
+static unsigned int time_of(enum stor_stat_work work)
+{
+	unsigned int op = work == STOR_STAT_SEALING ? REQ_OP_WRITE : REQ_OP_READ;
+
+	return op * STOR_STAT_STAGES + COMMON_STAGES + work;
+}
+
+static int new_histogram(struct stor_stat *stat, unsigned int i)
+{
+	stat->histogram[i] = __alloc_percpu(STOR_STAT_BUCKETS * sizeof(u64),
+					    SMP_CACHE_BYTES);
+	return stat->histogram[i] ? 0 : -ENOMEM;
+}
+
 /**
  * stor_shim_stat_init - make counters that are all 0
  * @stat: where
+ * @works: whether data is worked on
  *
  * Return: 0 or -ENOMEM.
  */
-int stor_shim_stat_init(struct stor_stat *stat)
+int stor_shim_stat_init(struct stor_stat *stat, bool works)
 {
 	unsigned int i;
+	int err = 0;
 
 	memset(stat, 0, sizeof(*stat));
 	stat->counters = alloc_percpu(struct stor_counters);
 	if (!stat->counters)
 		return -ENOMEM;
-	for (i = 0; i < STOR_STAT_HISTOGRAMS; i++) {
-		stat->histogram[i] = __alloc_percpu(STOR_STAT_BUCKETS * sizeof(u64),
-						    SMP_CACHE_BYTES);
-		if (!stat->histogram[i]) {
-			stor_shim_stat_exit(stat);
-			return -ENOMEM;
-		}
-	}
-	return 0;
+	for (i = 0; !err && i < STOR_STAT_HISTOGRAMS; i++)
+		if (i % STOR_STAT_STAGES < COMMON_STAGES)
+			err = new_histogram(stat, i);
+	for (i = 0; !err && works && i < STOR_STAT_WORKS; i++)
+		err = new_histogram(stat, time_of(i));
+	if (err)
+		stor_shim_stat_exit(stat);
+	return err;
 }
 
 /**
@@ -97,6 +116,23 @@ void stor_shim_stat_failed(const struct stor_stat *stat, unsigned int op,
 	this_cpu_inc(stat->histogram[op * STOR_STAT_STAGES][total]);
 	if (lower < STOR_STAT_BUCKETS)
 		this_cpu_inc(stat->histogram[op * STOR_STAT_STAGES + 1][lower]);
+}
+
+/**
+ * stor_shim_stat_worked - count work on the data of an I/O
+ * @stat: the counters, made for work
+ * @work: what was done
+ * @bytes: how much data
+ * @time: bucket of how long it took
+ *
+ * Context: any.
+ */
+void stor_shim_stat_worked(const struct stor_stat *stat,
+			   enum stor_stat_work work, unsigned int bytes,
+			   unsigned int time)
+{
+	this_cpu_add(stat->counters->worked[work], bytes);
+	this_cpu_inc(stat->histogram[time_of(work)][time]);
 }
 
 /**

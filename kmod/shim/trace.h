@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Tracepoints of an I/O's way: stor:stor_submit, stor:stor_lower_submit,
- * stor:stor_lower_complete, stor:stor_end.
+ * stor:stor_lower_complete, stor:stor_end; and of what is done to its data,
+ * stor:stor_seal and stor:stor_open.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM stor
@@ -85,28 +86,45 @@ DEFINE_EVENT(stor_lower, stor_lower_complete,
 	     TP_ARGS(rq, bio)
 );
 
-TRACE_EVENT(stor_end,
-	    TP_PROTO(struct request *rq, blk_status_t status),
-	    TP_ARGS(rq, status),
-	    TP_STRUCT__entry(__field(dev_t, dev)
-			     __field(u32, op)
-			     __field(u64, sector)
-			     __field(u32, bytes)
-			     __field(u32, tag)
-			     __field(int, error)
-			    ),
-	    TP_fast_assign(__entry->dev = disk_devt(rq->q->disk);
-			   __entry->op = req_op(rq);
-			   __entry->sector = blk_rq_pos(rq);
-			   __entry->bytes = blk_rq_bytes(rq);
-			   __entry->tag = rq->tag;
-			   __entry->error = blk_status_to_errno(status);
-			  ),
-	    TP_printk("dev=%d:%d op=%s sector=%llu bytes=%u tag=%u error=%d",
-		      MAJOR(__entry->dev), MINOR(__entry->dev),
-		      stor_show_op(__entry->op),
-		      __entry->sector, __entry->bytes, __entry->tag,
-		      __entry->error)
+DECLARE_EVENT_CLASS(stor_done,
+		    TP_PROTO(struct request *rq, blk_status_t status),
+		    TP_ARGS(rq, status),
+		    TP_STRUCT__entry(__field(dev_t, dev)
+				     __field(u32, op)
+				     __field(u64, sector)
+				     __field(u32, bytes)
+				     __field(u32, tag)
+				     __field(int, error)
+				    ),
+		    TP_fast_assign(__entry->dev = disk_devt(rq->q->disk);
+				   __entry->op = req_op(rq);
+				   __entry->sector = blk_rq_pos(rq);
+				   __entry->bytes = blk_rq_bytes(rq);
+				   __entry->tag = rq->tag;
+				   __entry->error = blk_status_to_errno(status);
+				  ),
+		    TP_printk("dev=%d:%d op=%s sector=%llu bytes=%u tag=%u error=%d",
+			      MAJOR(__entry->dev), MINOR(__entry->dev),
+			      stor_show_op(__entry->op),
+			      __entry->sector, __entry->bytes, __entry->tag,
+			      __entry->error)
+);
+
+/* The data of a write was sealed; then comes stor_lower_submit. */
+DEFINE_EVENT(stor_done, stor_seal,
+	     TP_PROTO(struct request *rq, blk_status_t status),
+	     TP_ARGS(rq, status)
+);
+
+/* The data of a read was opened, after stor_lower_complete. */
+DEFINE_EVENT(stor_done, stor_open,
+	     TP_PROTO(struct request *rq, blk_status_t status),
+	     TP_ARGS(rq, status)
+);
+
+DEFINE_EVENT(stor_done, stor_end,
+	     TP_PROTO(struct request *rq, blk_status_t status),
+	     TP_ARGS(rq, status)
 );
 
 #endif /* _STOR_TRACE_H */

@@ -43,6 +43,7 @@ class Stat:
         self.counters = {}  # by op: started, done, bytes
         self.failed = {}  # by status
         self.histograms = {}  # by op and stage: counts by bucket
+        self.worked = {}  # by op and stage: bytes
         self.times = []
 
     def take(self, values):
@@ -63,6 +64,11 @@ class Stat:
                 check(bucket not in found, f"bucket {bucket} comes twice")
                 if count:
                     found[bucket] = count
+        elif "stage" in values:
+            kind = OPS[values["op"]], STAGES[values["stage"]]
+            check(kind not in self.worked, f"{kind} comes twice")
+            check(values["bytes"], f"{kind} is 0")
+            self.worked[kind] = values["bytes"]
         else:
             op = OPS[values["op"]]
             check(op not in self.counters, f"{op} comes twice")
@@ -81,6 +87,8 @@ class Stat:
             self.counters[op] = tuple(map(sum, zip(mine, values)))
         for status, count in other.failed.items():
             self.failed[status] = self.failed.get(status, 0) + count
+        for kind, count in other.worked.items():
+            self.worked[kind] = self.worked.get(kind, 0) + count
         for key, counts in other.histograms.items():
             mine = self.histograms.setdefault(key, {})
             for bucket, count in counts.items():

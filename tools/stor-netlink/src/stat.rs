@@ -49,10 +49,19 @@ impl StatStage {
     pub const TOTAL: Self = Self(uapi::STOR_STAT_STAGE_TOTAL);
     /// In the backing.
     pub const LOWER: Self = Self(uapi::STOR_STAT_STAGE_LOWER);
+    /// Encryption of a write.
+    pub const SEAL: Self = Self(uapi::STOR_STAT_STAGE_SEAL);
+    /// Decryption of a read.
+    pub const OPEN: Self = Self(uapi::STOR_STAT_STAGE_OPEN);
 
     /// All that the specification has.
     pub fn all() -> impl Iterator<Item = Self> {
         numbers(uapi::STAT_STAGES).map(Self)
+    }
+
+    /// Whether every I/O of every volume has it, so that it is worth a line even when empty.
+    pub fn is_common(self) -> bool {
+        self == Self::TOTAL || self == Self::LOWER
     }
 }
 
@@ -141,6 +150,8 @@ pub struct Stat {
     pub errors: BTreeMap<StatStatus, u64>,
     /// How long they took. Without an entry nothing was counted.
     pub latencies: Latencies,
+    /// Bytes that a stage has worked on, of those that do. Without an entry there were none.
+    pub worked: BTreeMap<(StatOp, StatStage), u64>,
 }
 
 impl Stat {
@@ -151,12 +162,14 @@ impl Stat {
             ops: BTreeMap::new(),
             errors: BTreeMap::new(),
             latencies: Latencies::new(),
+            worked: BTreeMap::new(),
             ..self.clone()
         };
         if self.key != earlier.key
             || !has_keys_of(&self.ops, &earlier.ops)
             || !has_keys_of(&self.errors, &earlier.errors)
             || !has_keys_of(&self.latencies, &earlier.latencies)
+            || !has_keys_of(&self.worked, &earlier.worked)
         {
             return None;
         }
@@ -177,6 +190,10 @@ impl Stat {
                 None => histogram.clone(),
             };
             difference.latencies.insert(*kind, histogram);
+        }
+        for (kind, bytes) in &self.worked {
+            let before = earlier.worked.get(kind).copied().unwrap_or(0);
+            difference.worked.insert(*kind, bytes.checked_sub(before)?);
         }
         Some(difference)
     }
@@ -230,6 +247,9 @@ impl StatAssembly {
                         return Err(Malformed("number of a bucket"));
                     }
                 }
+            }
+            StatPart::Worked { op, stage, bytes } => {
+                stat.worked.insert((op, stage), bytes);
             }
             StatPart::Unknown => {}
         }
@@ -290,7 +310,7 @@ mod tests {
         assert_eq!(StatStatus(99).to_string(), "status-99");
         assert_eq!(format!("{:>6}", StatOp(0)), "  read");
         assert_eq!(StatOp::all().count(), 4);
-        assert_eq!(StatStage::all().count(), 2);
+        assert_eq!(StatStage::all().count(), 4);
     }
 
     #[test]

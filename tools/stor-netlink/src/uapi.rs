@@ -46,7 +46,7 @@ mod tests {
         assert_eq!(statuses.clone().count(), 13);
         assert!(statuses.into_iter().any(|name| name == "resv-conflict"));
         assert_eq!(STAT_OPS.len(), 4);
-        assert_eq!(STAT_STAGES.len(), 2);
+        assert_eq!(STAT_STAGES.len(), 4);
         assert_eq!(COMMANDS.len(), STOR_CMD_MAX as usize);
     }
 }

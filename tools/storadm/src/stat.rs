@@ -119,10 +119,13 @@ impl Entry {
         StatOp::all().chain(told).chain(timed).collect()
     }
 
-    /// All stages of those in `choice` that there are, in order.
-    pub fn stages(&self, choice: StageChoice) -> BTreeSet<StatStage> {
-        let told = self.stat.latencies.keys().map(|(_, stage)| *stage);
+    /// All stages of those in `choice` that `op` has, in order: what only some volumes do is one
+    /// where it was done.
+    pub fn stages(&self, op: StatOp, choice: StageChoice) -> BTreeSet<StatStage> {
+        let told = self.stat.latencies.keys().chain(self.stat.worked.keys());
+        let told = told.filter(|kind| kind.0 == op).map(|kind| kind.1);
         StatStage::all()
+            .filter(|stage| stage.is_common())
             .chain(told)
             .filter(|stage| choice.has(*stage))
             .collect()

@@ -182,6 +182,39 @@ fn stats() {
     assert_eq!(plain(TIME, &nothing, all), "");
 }
 
+/// Data that is encrypted on its way: only what was done of it has lines.
+#[test]
+fn encrypted_stats() {
+    let volume = encrypted();
+    let readings = [false, true].map(|later| {
+        let mut stat = stat(&volume, later);
+        let kinds = [
+            (StatOp::WRITE, StatStage::SEAL, 5_012),
+            (StatOp::READ, StatStage::OPEN, 99_999),
+        ];
+        for (kind, count) in kinds.map(|(op, stage, count)| ((op, stage), count)) {
+            let count = count + if later { 100 } else { 0 };
+            stat.worked.insert(kind, count * 4096);
+            let histogram = stat.latencies.entry(kind).or_default();
+            assert!(histogram.set(300, count));
+        }
+        reading(Instant::now(), later, vec![stat])
+    });
+    let all = Report::since_made(&readings[1]);
+    let interval = Report::between(&readings[0], &readings[1]);
+    let shown = [&all, &interval].map(|report| terminal(report, StageChoice::All));
+    check("stat-encrypted.terminal", &shown.join("\n"));
+    check(
+        "stat-encrypted.plain",
+        &plain(TIME, &all, StageChoice::Seal),
+    );
+    let stat = StatBody::new(TIME, &interval, StageChoice::Open, false);
+    check_json("stat-encrypted.json", JsonStat { stat });
+    let [(_, report), _] = reports();
+    let shown = terminal(&report, StageChoice::Open);
+    assert!(shown.contains(", nothing was decrypted\n"), "{shown}");
+}
+
 /// One CPU, a latency beyond all buckets, and what only a later module tells.
 #[test]
 fn strange_stats() {

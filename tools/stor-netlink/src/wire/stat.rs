@@ -48,6 +48,15 @@ pub enum StatPart {
         /// The count of each bucket from there on.
         counts: Vec<u64>,
     },
+    /// How many bytes a stage has worked on.
+    Worked {
+        /// The op.
+        op: StatOp,
+        /// The stage.
+        stage: StatStage,
+        /// How many.
+        bytes: u64,
+    },
     /// Something that a later module has to tell.
     Unknown,
 }
@@ -58,7 +67,7 @@ pub fn decode_stat(bytes: &[u8]) -> Result<StatRecord, Malformed> {
     let mut name = None;
     let (mut op, mut stage, mut status) = (None, None, None);
     let (mut time, mut first, mut failed) = (None, 0, None);
-    let (mut counters, mut counts) = (Counters::default(), None);
+    let (mut counters, mut worked, mut counts) = (Counters::default(), None, None);
     for attr in attrs(bytes) {
         let attr = attr?;
         match attr.kind {
@@ -70,7 +79,7 @@ pub fn decode_stat(bytes: &[u8]) -> Result<StatRecord, Malformed> {
             STOR_A_STAT_OP => op = Some(StatOp(attr.u32()?)),
             STOR_A_STAT_STARTED => counters.started = attr.u64()?,
             STOR_A_STAT_DONE => counters.done = attr.u64()?,
-            STOR_A_STAT_BYTES => counters.bytes = attr.u64()?,
+            STOR_A_STAT_BYTES => worked = Some(attr.u64()?),
             STOR_A_STAT_STAGE => stage = Some(StatStage(attr.u32()?)),
             STOR_A_STAT_FIRST_BUCKET => {
                 first =
@@ -82,12 +91,17 @@ pub fn decode_stat(bytes: &[u8]) -> Result<StatRecord, Malformed> {
             _ => {}
         }
     }
+    counters.bytes = worked.unwrap_or(0);
     let part = match (op, stage, counts, status, failed) {
         (Some(op), Some(stage), Some(counts), _, _) => StatPart::Latencies {
             op,
             stage,
             first,
             counts,
+        },
+        (Some(op), Some(stage), None, None, None) => match worked {
+            Some(bytes) => StatPart::Worked { op, stage, bytes },
+            None => StatPart::Unknown,
         },
         (_, _, _, Some(status), Some(count)) => StatPart::Errors { status, count },
         (Some(op), None, None, None, None) => StatPart::Counters { op, time, counters },

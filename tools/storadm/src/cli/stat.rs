@@ -65,6 +65,10 @@ pub enum StageChoice {
     Total,
     /// In the backing
     Lower,
+    /// Encryption of a write
+    Seal,
+    /// Decryption of a read
+    Open,
     /// Each of them
     All,
 }
@@ -75,6 +79,8 @@ impl StageChoice {
         match self {
             Self::Total => stage == StatStage::TOTAL,
             Self::Lower => stage == StatStage::LOWER,
+            Self::Seal => stage == StatStage::SEAL,
+            Self::Open => stage == StatStage::OPEN,
             Self::All => true,
         }
     }

@@ -56,6 +56,8 @@ struct OpStat {
 struct Latency {
     stage: String,
     count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
     p50_ns: Option<u64>,
     p90_ns: Option<u64>,
     p99_ns: Option<u64>,
@@ -114,7 +116,7 @@ impl OpStat {
             iops: entry.rate(counters.done),
             bytes_per_second: entry.rate(counters.bytes),
             latency: entry
-                .stages(stages)
+                .stages(op, stages)
                 .into_iter()
                 .map(|stage| Latency::new(entry, op, stage, histogram))
                 .collect(),
@@ -137,6 +139,7 @@ impl Latency {
         Self {
             stage: stage.to_string(),
             count: summary.count,
+            bytes: entry.stat.worked.get(&(op, stage)).copied(),
             p50_ns,
             p90_ns,
             p99_ns,

@@ -86,7 +86,12 @@ fn block(entry: &Entry, stages: StageChoice) -> String {
         .flat_map(|op| rows(entry, op, stages))
         .collect();
     if rows.is_empty() {
-        return title + ", no I/O\n";
+        return title
+            + match stages {
+                StageChoice::Seal => ", nothing was encrypted\n",
+                StageChoice::Open => ", nothing was decrypted\n",
+                _ => ", no I/O\n",
+            };
     }
     let (ios, bytes) = match entry.elapsed {
         None => ("IOS", "BYTES"),
@@ -110,7 +115,8 @@ fn is_busy(entry: &Entry, op: StatOp) -> bool {
     counters != Counters::default() || entry.in_flight(op).unwrap_or(0) > 0
 }
 
-/// A row for each stage; only in the first is what all of them share.
+/// A row for each stage; only in the first is what all of them share, and beside those that work on
+/// data is on how much.
 fn rows(entry: &Entry, op: StatOp, stages: StageChoice) -> Vec<[String; 12]> {
     let counters = entry.stat.ops.get(&op).copied().unwrap_or_default();
     let (ios, bytes) = match entry.elapsed {
@@ -122,8 +128,14 @@ fn rows(entry: &Entry, op: StatOp, stages: StageChoice) -> Vec<[String; 12]> {
     };
     let mut shared = [ios, bytes, known(entry.in_flight(op))];
     let mut rows = Vec::new();
-    for stage in entry.stages(stages) {
-        let [ios, bytes, in_flight] = std::mem::take(&mut shared);
+    for stage in entry.stages(op, stages) {
+        let [ios, mut bytes, in_flight] = std::mem::take(&mut shared);
+        if let Some(worked) = entry.stat.worked.get(&(op, stage)).copied() {
+            bytes = match entry.elapsed {
+                None => human_size(worked),
+                Some(_) => known(entry.rate(worked).map(human_bytes)),
+            };
+        }
         let [p0, p1, p2, p3, p4, p5, max] = latencies(&entry.summary(op, stage));
         let (op, stage) = (op.to_string(), stage.to_string());
         rows.push([
@@ -146,7 +158,7 @@ pub fn plain(time: &str, report: &Report, stages: StageChoice) -> String {
     let mut rows = Vec::new();
     for entry in &report.entries {
         for op in entry.ops() {
-            for stage in entry.stages(stages) {
+            for stage in entry.stages(op, stages) {
                 rows.push(fields(time, entry, op, stage));
             }
         }

@@ -89,7 +89,7 @@ fn table(row: &Row, since_made: bool) -> Vec<Cells> {
                 .in_flight(op)
                 .map_or("-".into(), |n| n.to_string()),
         ];
-        for stage in row.whole.stages(StageChoice::All) {
+        for stage in row.whole.stages(op, StageChoice::All) {
             // What all stages share is told once.
             let mut cells = std::mem::take(&mut shared).to_vec();
             cells.push(stage.to_string());
@@ -105,7 +105,7 @@ fn table(row: &Row, since_made: bool) -> Vec<Cells> {
 fn histograms(frame: &mut Frame<'_>, area: Rect, row: &Row, op: StatOp, since_made: bool) {
     let entry = if since_made { &row.whole } else { &row.entry };
     let counted: Vec<_> = entry
-        .stages(StageChoice::All)
+        .stages(op, StageChoice::All)
         .into_iter()
         .filter_map(|stage| Some((stage, entry.stat.latency(op, stage)?)))
         .filter(|(_, histogram)| histogram.max().is_some())

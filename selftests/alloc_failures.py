@@ -19,6 +19,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import inject  # noqa: E402
+import keys  # noqa: E402
 from netlink import (F_ACK, F_DUMP, F_REQUEST, Refused,  # noqa: E402
                      Socket, split)
 from stor import (C, MIB, Disk, clean, decode, encode,  # noqa: E402
@@ -254,6 +255,42 @@ def delete(stor, devices):
             command.close()
     stor.raw_delete(name="one")
     traceless(stor, device)
+
+
+@test
+def lock(stor, devices):
+    """VOLUME_LOCK and VOLUME_UNLOCK: done, or as before"""
+    with keys.key(pattern(3, 64)) as name:
+        volume = stor.new("one", devices[0], offset=MIB, length=LENGTH,
+                          key=name)
+        data = pattern(4, 4096)
+        with Disk("/dev/stor0") as disk:
+            disk.write(0, data)
+            for command, want, undo in (
+                    ("VOLUME_LOCK", "locked", lambda: stor.unlock("one")),
+                    ("VOLUME_UNLOCK", "live", lambda: stor.lock("one"))):
+                if want == "live":
+                    stor.lock("one")
+
+                def judge(got, want=want, undo=undo):
+                    now = stor.get(name="one")["state"]
+                    if not isinstance(got, Refused) and got != LOST:
+                        equal(now, want, "state")
+                    if now == want:
+                        undo()
+                # An event that finds no memory is lost, and that is all.
+                with inject.allocations(within=inject.module_text(),
+                                        without=inject.kmemleak_text()):
+                    line = Command(stor, command, {"name": "one"})
+                    try:
+                        every(line, judge, False)
+                    finally:
+                        line.close()
+            stor.unlock("one")
+            equal(disk.read(0, 4096), data, "data")
+        equal(stor.get(name="one")["length"], volume["length"], "length")
+        stor.raw_delete(name="one")
+    traceless(stor, devices[0])
 
 
 @test

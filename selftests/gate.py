@@ -21,33 +21,12 @@ from netlink import Refused  # noqa: E402
 from stats import failures  # noqa: E402
 from stor import (MIB, Disk, Stor, clean, number_of,  # noqa: E402
                   one_of_each, pattern, refused, settle, setup)
-from tap import (check, equal, main, note, patience,  # noqa: E402
+from tap import (check, equal, in_thread, main, note,  # noqa: E402
                  test, wait_until)
 
 ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "20"))
 START = 16 * MIB
 STOR = pathlib.Path("/sys/block/stor0/stor")
-
-
-def in_thread(function, *args):
-    """Start something; gives a function that waits for what it returned."""
-    result = []
-
-    def work():
-        try:
-            result.append(function(*args))
-        except Exception as why:
-            result.append(why)
-    thread = threading.Thread(target=work)
-    thread.start()
-
-    def join():
-        thread.join(patience(60))
-        check(result, f"{function.__name__} has not ended")
-        if isinstance(result[0], Exception):
-            raise result[0]
-        return result[0]
-    return join
 
 
 def inflight():

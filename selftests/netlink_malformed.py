@@ -22,7 +22,7 @@ SEED = int(os.environ.get("STOR_TEST_SEED", "20261123"))
 NESTED = 0x8000
 BYTES = {"index": 4, "offset": 8, "length": 8, "uuid": 16, "read-only": 1,
          "crypto-sector": 4, "iv-offset": 8, "iv-large-sectors": 1,
-         "discard": 1}
+         "discard": 1, "lock": 4}
 LIMITS = {"name": 255, "backing": 1023, "key": 511}
 COMMANDS = {"VOLUME_NEW": ("name", "uuid", "index", "backing", "offset",
                            "length", "read-only", "key", "crypto-sector",
@@ -30,6 +30,8 @@ COMMANDS = {"VOLUME_NEW": ("name", "uuid", "index", "backing", "offset",
             "VOLUME_SET": ("name", "uuid", "index", "length", "read-only"),
             "VOLUME_GATE": ("name", "uuid", "index"),
             "VOLUME_DEL": ("name", "uuid", "index"),
+            "VOLUME_LOCK": ("name", "uuid", "index", "lock"),
+            "VOLUME_UNLOCK": ("name", "uuid", "index", "key"),
             "VOLUME_GET": ("name", "uuid", "index")}
 
 

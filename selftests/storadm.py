@@ -139,7 +139,7 @@ def documents(stor, devices, tool):
           {"schema_version": 1, "volumes": [made], "interrupted": False})
     equal(tool.json(0, "volume", "show", "one")["volume"], made)
     info = tool.json(0, "info")["info"]
-    equal((info["abi_version"], info["features"]), (1, ["volume", "gate", "stat", "encryption"]))
+    equal((info["abi_version"], info["features"]), (1, ["volume", "gate", "stat", "encryption", "lock"]))
     error = tool.json(1, "volume", "create", "one", "--backing",
                       devices[0])["error"]
     equal(error, {"message": "cannot create volume one: name: volume one "
@@ -150,6 +150,24 @@ def documents(stor, devices, tool):
     equal(tool.json(0, "volume", "list")["volumes"], [])
     if not tool.validator:
         raise Skip("no schema, or no python3-jsonschema, to hold it against")
+
+
+def locks(tool, name, key):
+    """Lock volume one, which is encrypted with that key, and unlock it."""
+    shown = ("volume", "show", "one")
+    for option, lock in ((), "hold"), (("--fail",), "fail"), (("--hold",),
+                                                              "hold"):
+        tool.says(0, "", "", "volume", "lock", "one", *option)
+        got = tool.json(0, *shown)["volume"]
+        equal((got["state"], got["lock"]), ("locked", lock), "state")
+        tool.says(1, "", "storadm: cannot unlock volume one: key: "
+                  f"{name} is in no keyring of yours (ENOKEY)\n",
+                  "volume", "unlock", "one")
+    with keys.key(key, "stor:elsewhere") as other:
+        made = tool.json(0, "volume", "unlock", "one", "--key",
+                         other)["volume"]
+    equal((made["state"], made["lock"], made["key"]),
+          ("live", None, "logon:stor:elsewhere"), "state")
 
 
 @test
@@ -190,6 +208,7 @@ def encryption(stor, devices, tool):
     data = pattern(10, 8192)
     with Disk("/dev/stor0") as disk:
         disk.write(4096, data)
+    locks(tool, name, key)
     stor.delete(name="one")
     # It was this key: what another volume with it reads is the same.
     with keys.key(key, "stor:other") as other:

@@ -25,12 +25,15 @@
  * @STOR_FEATURE_STAT: Counters and latency histograms.
  * @STOR_FEATURE_ENCRYPTION: Volumes whose backing holds nothing but
  *   ciphertext.
+ * @STOR_FEATURE_LOCK: Encrypted volumes that forget their key while the disk
+ *   stays.
  */
 enum stor_feature {
 	STOR_FEATURE_VOLUME = 1,
 	STOR_FEATURE_GATE = 2,
 	STOR_FEATURE_STAT = 4,
 	STOR_FEATURE_ENCRYPTION = 8,
+	STOR_FEATURE_LOCK = 16,
 };
 
 /**
@@ -38,10 +41,23 @@ enum stor_feature {
  * @STOR_VOLUME_STATE_LIVE: The volume serves I/O.
  * @STOR_VOLUME_STATE_FAILED: The backing is gone. Every I/O ends with an
  *   error; the volume can only be deleted.
+ * @STOR_VOLUME_STATE_LOCKED: The volume has forgotten its key. I/O waits or
+ *   fails, as lock says, until the volume is unlocked.
  */
 enum stor_volume_state {
 	STOR_VOLUME_STATE_LIVE,
 	STOR_VOLUME_STATE_FAILED,
+	STOR_VOLUME_STATE_LOCKED,
+};
+
+/**
+ * enum stor_volume_lock - What happens to the I/O of a volume that has no key.
+ * @STOR_VOLUME_LOCK_HOLD: It waits, in order, until the volume is unlocked.
+ * @STOR_VOLUME_LOCK_FAIL: It ends with an error.
+ */
+enum stor_volume_lock {
+	STOR_VOLUME_LOCK_HOLD,
+	STOR_VOLUME_LOCK_FAIL,
 };
 
 /**
@@ -149,6 +165,7 @@ enum {
 	STOR_A_VOLUME_IV_OFFSET,
 	STOR_A_VOLUME_IV_LARGE_SECTORS,
 	STOR_A_VOLUME_DISCARD,
+	STOR_A_VOLUME_LOCK,
 
 	__STOR_A_VOLUME_MAX,
 	STOR_A_VOLUME_MAX = (__STOR_A_VOLUME_MAX - 1)
@@ -187,6 +204,8 @@ enum {
 	STOR_CMD_VOLUME_GATE,
 	STOR_CMD_VOLUME_SET_NTF,
 	STOR_CMD_STAT_GET,
+	STOR_CMD_VOLUME_LOCK,
+	STOR_CMD_VOLUME_UNLOCK,
 
 	__STOR_CMD_MAX,
 	STOR_CMD_MAX = (__STOR_CMD_MAX - 1)

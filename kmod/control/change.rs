@@ -4,12 +4,13 @@
 
 use super::{
     create::read_only,
+    encrypt::unlock_key,
     message::describe,
     registry::{EVENTS, REGISTRY},
 };
 use crate::{
-    front::{Change, Changing, Volume},
-    kapi::{disk::GateError, genl::notify, sys::uapi::*},
+    front::{Change, Changing, Lock, Volume},
+    kapi::{gate::GateError, genl::notify, sys::uapi::*},
     model::{
         attrs::Attrs,
         extent,
@@ -46,7 +47,7 @@ pub(super) fn set(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal>
                 size: backing.size(),
                 block: backing.logical_block_size(),
             };
-            if let Some(encryption) = volume.encryption() {
+            if let Some(encryption) = &*volume.encryption() {
                 encryption.geometry.check_length(length)?;
             }
             volume.extent().resize(length, &room)
@@ -62,11 +63,53 @@ pub(super) fn set(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal>
     REGISTRY.lock().settle(volume);
     drop(changing);
     result?;
+    tell(volume);
+    Ok(())
+}
+
+/// Tells whoever listens that a volume was changed.
+fn tell(volume: &Arc<Volume>) {
     let _event = EVENTS.lock();
     // Nobody wants to hear of a volume after its end.
     if REGISTRY.lock().is_live(volume) {
         notify(STOR_CMD_VOLUME_SET_NTF, |message| describe(message, volume));
     }
+}
+
+/// Makes a volume forget its key.
+pub(super) fn lock(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal> {
+    let how = attrs
+        .get(STOR_A_VOLUME_LOCK as u16)
+        .and_then(|attr| attr.u32());
+    let how = if how == Some(stor_volume_lock_STOR_VOLUME_LOCK_FAIL) {
+        Lock::Fail
+    } else {
+        Lock::Hold
+    };
+    if volume.encryption().is_none() {
+        return Err(Refusal::plain(
+            Errno::Inval,
+            format_args!("volume {} is not encrypted", volume.identity().name),
+        ));
+    }
+    let changing = changing(volume)?;
+    changing
+        .lock(how)
+        .map_err(|why| at_gate(volume, None, why))?;
+    drop(changing);
+    tell(volume);
+    Ok(())
+}
+
+/// Gives a locked volume its key again.
+pub(super) fn unlock(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal> {
+    let changing = changing(volume)?;
+    let (cipher, key) = unlock_key(volume, attrs.get(STOR_A_VOLUME_KEY as u16))?;
+    changing
+        .unlock(cipher, key)
+        .map_err(|why| at_gate(volume, None, why))?;
+    drop(changing);
+    tell(volume);
     Ok(())
 }
 
@@ -87,16 +130,28 @@ fn changing(volume: &Arc<Volume>) -> Result<Changing<'_>, Refusal> {
 }
 
 fn pass_gate(volume: &Volume, changing: &Changing<'_>, change: &Change) -> Result<(), Refusal> {
+    let field = change.length.map_or(Field::ReadOnly, |_| Field::Length);
+    changing
+        .change(change)
+        .map_err(|why| at_gate(volume, Some(field), why))
+}
+
+/// Why a gate stays as it was.
+fn at_gate(volume: &Volume, field: Option<Field>, why: GateError) -> Refusal {
     let index = volume.identity().index;
-    changing.change(change).map_err(|why| match why {
+    match why {
         GateError::Open => Refusal::field(
             Errno::Busy,
-            change.length.map_or(Field::ReadOnly, |_| Field::Length),
+            field.unwrap_or(Field::Length),
             format_args!("stor{index} is open"),
+        ),
+        GateError::Held => Refusal::plain(
+            Errno::Busy,
+            format_args!("stor{index} is locked and holds its I/O; unlock it first"),
         ),
         GateError::Timeout => Refusal::plain(
             Errno::TimedOut,
             format_args!("I/O of stor{index} did not end in 10 s, nothing changed"),
         ),
-    })
+    }
 }

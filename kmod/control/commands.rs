@@ -34,6 +34,8 @@ genl_handlers! {
         stor_nl_volume_get_doit => volume_get;
         stor_nl_volume_set_doit => volume_set;
         stor_nl_volume_gate_doit => volume_gate;
+        stor_nl_volume_lock_doit => volume_lock;
+        stor_nl_volume_unlock_doit => volume_unlock;
     }
     dumpit {
         stor_nl_volume_get_dumpit => volume_dump;
@@ -61,7 +63,8 @@ fn info_get(request: &Request<'_>) -> Result {
                 stor_feature_STOR_FEATURE_VOLUME
                     | stor_feature_STOR_FEATURE_GATE
                     | stor_feature_STOR_FEATURE_STAT
-                    | stor_feature_STOR_FEATURE_ENCRYPTION,
+                    | stor_feature_STOR_FEATURE_ENCRYPTION
+                    | stor_feature_STOR_FEATURE_LOCK,
             ),
         )
     })
@@ -100,6 +103,18 @@ fn volume_set(request: &Request<'_>) -> Result {
 
 fn volume_gate(request: &Request<'_>) -> Result {
     changed(request, STOR_CMD_VOLUME_GATE, change::gate)
+}
+
+fn volume_lock(request: &Request<'_>) -> Result {
+    changed(request, STOR_CMD_VOLUME_LOCK, |volume| {
+        change::lock(volume, request.attrs())
+    })
+}
+
+fn volume_unlock(request: &Request<'_>) -> Result {
+    changed(request, STOR_CMD_VOLUME_UNLOCK, |volume| {
+        change::unlock(volume, request.attrs())
+    })
 }
 
 /// Does something to the volume that is asked for, and answers with what it is then.

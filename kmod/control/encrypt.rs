@@ -4,7 +4,7 @@
 
 use super::message::c_string;
 use crate::{
-    front::Encryption,
+    front::{Encryption, ShownEncryption, ShownKey, Volume},
     kapi::{
         cipher::{Key, Xts},
         sys::uapi::*,
@@ -70,73 +70,131 @@ impl NewEncryption {
         block: u32,
     ) -> Result<(Encryption, Extent), Refusal> {
         let (geometry, extent) = Geometry::choose(&self.wanted, extent, given, block)?;
-        let key = self.find_key()?;
-        let cipher = Xts::new(&key).map_err(|e| {
-            if e == ENOMEM {
-                Refusal::no_memory()
-            } else if e == ENOENT {
-                Refusal::field(
-                    Errno::OpNotSupp,
-                    Field::Key,
-                    format_args!("the kernel has no synchronous xts(aes)"),
-                )
-            } else {
-                Refusal::field(
-                    Errno::Inval,
-                    Field::Key,
-                    format_args!("the cipher refuses it: error {}", e.to_errno()),
-                )
-            }
-        })?;
-        let key_bits = 8 * key.length() as u32;
-        Ok((
-            Encryption {
-                cipher,
-                geometry,
-                key_name: self.name,
-                key_bits,
-                discard: self.discard,
-            },
-            extent,
+        let (cipher, key) = take_key(self.name, self.key_type)?;
+        let shown = ShownEncryption {
+            geometry,
+            discard: self.discard,
+            key,
+        };
+        Ok((Encryption { cipher, shown }, extent))
+    }
+}
+
+/// The key that is to unlock a volume: that of the name `given`, or else of the name before. May
+/// sleep.
+pub(super) fn unlock_key(
+    volume: &Volume,
+    given: Option<Attr<'_>>,
+) -> Result<(Xts, ShownKey), Refusal> {
+    let not_locked = || {
+        Refusal::plain(
+            Errno::Already,
+            format_args!("volume {} is not locked", volume.identity().name),
+        )
+    };
+    volume.locked().ok_or_else(not_locked)?;
+    let name = match given {
+        Some(key) => c_string(key.string()),
+        None => {
+            let encryption = volume.encryption();
+            let shown = encryption.as_ref().ok_or_else(not_locked)?;
+            CString::try_from(&*shown.key.name).map_err(Error::from)
+        }
+    }
+    .map_err(|_| Refusal::no_memory())?;
+    let (key_type, _) = key_name(name.to_bytes())?;
+    let (cipher, key) = take_key(name, key_type)?;
+    let is_same = volume
+        .encryption()
+        .as_ref()
+        .is_some_and(|shown| shown.key.proof == key.proof && shown.key.bits == key.bits);
+    if is_same {
+        Ok((cipher, key))
+    } else {
+        Err(Refusal::field(
+            Errno::KeyRejected,
+            Field::Key,
+            format_args!("{} is not the key of before", Quoted(key.name.to_bytes())),
         ))
     }
+}
 
-    fn find_key(&self) -> Result<Key, Refusal> {
-        let name = self.name.to_bytes();
-        let quoted = Quoted(name);
-        let refuse = |errno, why: core::fmt::Arguments<'_>| Refusal::field(errno, Field::Key, why);
-        let (_, description) = key_name(name)?;
-        let description = c_string(description).map_err(|_| Refusal::no_memory())?;
-        let key = Key::find(self.key_type, &description).map_err(|e: Error| {
-            if e == ENOKEY {
-                refuse(
-                    Errno::NoKey,
-                    format_args!("{quoted} is in no keyring of yours"),
-                )
-            } else if e == EKEYEXPIRED {
-                refuse(Errno::KeyExpired, format_args!("{quoted} has expired"))
-            } else if e == EKEYREVOKED {
-                refuse(Errno::KeyRevoked, format_args!("{quoted} was revoked"))
-            } else if e == EACCES || e == EPERM {
-                refuse(
-                    Errno::Acces,
-                    format_args!("{quoted} may not be used by you"),
-                )
-            } else if e == ENOPKG {
-                refuse(
-                    Errno::OpNotSupp,
-                    format_args!("{quoted} is of a type that this kernel does not have"),
-                )
-            } else if e == ENOMEM {
-                Refusal::no_memory()
-            } else {
-                refuse(
-                    Errno::Inval,
-                    format_args!("{quoted} can not be read: error {}", e.to_errno()),
-                )
-            }
-        })?;
-        check_key(key.bytes(), key.length())?;
-        Ok(key)
-    }
+/// Takes the key of a name out of the keyrings, and prepares the cipher with it. May sleep.
+fn take_key(name: CString, key_type: KeyType) -> Result<(Xts, ShownKey), Refusal> {
+    let key = find_key(&name, key_type)?;
+    let cipher = Xts::new(&key).map_err(|e| {
+        if e == ENOMEM {
+            Refusal::no_memory()
+        } else if e == ENOENT {
+            Refusal::field(
+                Errno::OpNotSupp,
+                Field::Key,
+                format_args!("the kernel has no synchronous xts(aes)"),
+            )
+        } else {
+            Refusal::field(
+                Errno::Inval,
+                Field::Key,
+                format_args!("the cipher refuses it: error {}", e.to_errno()),
+            )
+        }
+    })?;
+    let proof = cipher.proof().map_err(|e| {
+        if e == ENOMEM {
+            Refusal::no_memory()
+        } else {
+            Refusal::plain(
+                Errno::Inval,
+                format_args!("the cipher fails: error {}", e.to_errno()),
+            )
+        }
+    })?;
+    let driver = CString::try_from(cipher.driver()).map_err(|_| Refusal::no_memory())?;
+    let shown = ShownKey {
+        name,
+        bits: 8 * key.length() as u32,
+        proof,
+        driver,
+        is_fast: cipher.is_fast(),
+    };
+    Ok((cipher, shown))
+}
+
+fn find_key(name: &CStr, key_type: KeyType) -> Result<Key, Refusal> {
+    let name = name.to_bytes();
+    let quoted = Quoted(name);
+    let refuse = |errno, why: core::fmt::Arguments<'_>| Refusal::field(errno, Field::Key, why);
+    let (_, description) = key_name(name)?;
+    let description = c_string(description).map_err(|_| Refusal::no_memory())?;
+    let key = Key::find(key_type, &description).map_err(|e: Error| {
+        if e == ENOKEY {
+            refuse(
+                Errno::NoKey,
+                format_args!("{quoted} is in no keyring of yours"),
+            )
+        } else if e == EKEYEXPIRED {
+            refuse(Errno::KeyExpired, format_args!("{quoted} has expired"))
+        } else if e == EKEYREVOKED {
+            refuse(Errno::KeyRevoked, format_args!("{quoted} was revoked"))
+        } else if e == EACCES || e == EPERM {
+            refuse(
+                Errno::Acces,
+                format_args!("{quoted} may not be used by you"),
+            )
+        } else if e == ENOPKG {
+            refuse(
+                Errno::OpNotSupp,
+                format_args!("{quoted} is of a type that this kernel does not have"),
+            )
+        } else if e == ENOMEM {
+            Refusal::no_memory()
+        } else {
+            refuse(
+                Errno::Inval,
+                format_args!("{quoted} can not be read: error {}", e.to_errno()),
+            )
+        }
+    })?;
+    check_key(key.bytes(), key.length())?;
+    Ok(key)
 }

@@ -3,7 +3,7 @@
 //! What a message tells of a volume, and which one it asks for.
 
 use crate::{
-    front::Volume,
+    front::{Lock, Volume},
     kapi::{genl::Writer, sys::uapi::*},
     model::{attrs::Attrs, name::Name, refusal::Refusal, select::Selector},
 };
@@ -41,6 +41,8 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     let backing = volume.backing();
     let state = if volume.is_failed() {
         stor_volume_state_STOR_VOLUME_STATE_FAILED
+    } else if volume.locked().is_some() {
+        stor_volume_state_STOR_VOLUME_STATE_LOCKED
     } else {
         stor_volume_state_STOR_VOLUME_STATE_LIVE
     };
@@ -70,20 +72,30 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     message.put_u64(STOR_A_VOLUME_GATE_COUNT, count)?;
     message.put_u64(STOR_A_VOLUME_GATE_LAST, last)?;
     message.put_u64(STOR_A_VOLUME_GATE_LONGEST, longest)?;
-    let Some(encryption) = volume.encryption() else {
+    let encryption = volume.encryption();
+    let Some(encryption) = encryption.as_ref() else {
         return Ok(());
     };
-    let geometry = encryption.geometry;
-    message.put_string(STOR_A_VOLUME_KEY, encryption.key_name)?;
+    let (geometry, key) = (&encryption.geometry, &encryption.key);
+    message.put_string(STOR_A_VOLUME_KEY, key.name.to_bytes())?;
     message.put_string(STOR_A_VOLUME_CIPHER, b"aes-xts-plain64")?;
-    message.put_string(STOR_A_VOLUME_CIPHER_DRIVER, encryption.driver)?;
-    message.put_u8(STOR_A_VOLUME_CIPHER_SLOW, (!encryption.is_fast).into())?;
-    message.put_u32(STOR_A_VOLUME_KEY_SIZE, encryption.key_bits)?;
+    message.put_string(STOR_A_VOLUME_CIPHER_DRIVER, key.driver.to_bytes())?;
+    message.put_u8(STOR_A_VOLUME_CIPHER_SLOW, (!key.is_fast).into())?;
+    message.put_u32(STOR_A_VOLUME_KEY_SIZE, key.bits)?;
     message.put_u32(STOR_A_VOLUME_CRYPTO_SECTOR, geometry.sector())?;
     message.put_u64(STOR_A_VOLUME_IV_OFFSET, geometry.iv_offset())?;
     message.put_u8(
         STOR_A_VOLUME_IV_LARGE_SECTORS,
         geometry.iv_large_sectors().into(),
     )?;
-    message.put_u8(STOR_A_VOLUME_DISCARD, encryption.discard.into())
+    message.put_u8(STOR_A_VOLUME_DISCARD, encryption.discard.into())?;
+    match volume.locked() {
+        Some(Lock::Hold) => {
+            message.put_u32(STOR_A_VOLUME_LOCK, stor_volume_lock_STOR_VOLUME_LOCK_HOLD)
+        }
+        Some(Lock::Fail) => {
+            message.put_u32(STOR_A_VOLUME_LOCK, stor_volume_lock_STOR_VOLUME_LOCK_FAIL)
+        }
+        None => Ok(()),
+    }
 }

@@ -20,7 +20,8 @@ use kernel::prelude::*;
 /// How a volume's data is sealed and opened.
 #[pin_data]
 pub(crate) struct Seal {
-    cipher: Xts,
+    /// None while the key is forgotten.
+    cipher: Option<Xts>,
     geometry: Geometry,
     #[pin]
     reserve: Reserve,
@@ -30,20 +31,22 @@ impl Seal {
     /// Prepares for sectors of `geometry`. May sleep.
     pub(crate) fn new(cipher: Xts, geometry: Geometry) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            cipher,
+            cipher: Some(cipher),
             geometry,
             reserve <- Reserve::new(),
         })
     }
 
-    /// Which sectors there are, and their tweaks.
-    pub(crate) fn geometry(&self) -> &Geometry {
-        &self.geometry
+    /// Whether it can seal and open nothing.
+    #[inline]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.cipher.is_none()
     }
 
-    /// What does it.
-    pub(crate) fn cipher(&self) -> &Xts {
-        &self.cipher
+    /// Takes another cipher, or with `None` can seal and open nothing. The one that it had is
+    /// wiped.
+    pub(crate) fn set_cipher(self: Pin<&mut Self>, cipher: Option<Xts>) {
+        *self.project().cipher = cipher;
     }
 
     /// By how much the tweak grows over `piece`.
@@ -60,6 +63,7 @@ impl Transform for Seal {
 
     #[inline]
     fn seal(&self, at: Sectors, from: Data<'_, Source>, mut to: Bounce<'_>) -> Result<(), Status> {
+        let cipher = self.cipher.as_ref().ok_or(Status::IOERR)?;
         let (sector, step) = (self.geometry.sector(), self.geometry.step());
         let mut tweak = self.geometry.tweak(at);
         for run in Runs::new(from, sector) {
@@ -68,7 +72,7 @@ impl Transform for Seal {
                     while run.length != 0 {
                         let to = to.take(run.length).ok_or(Status::IOERR)?;
                         let from = run.take(to.length);
-                        let sealed = self.cipher.seal(&from, &to, sector, tweak, step);
+                        let sealed = cipher.seal(&from, &to, sector, tweak, step);
                         sealed.map_err(|_| Status::IOERR)?;
                         tweak = tweak.wrapping_add(self.growth(&from));
                     }
@@ -76,7 +80,7 @@ impl Transform for Seal {
                 Run::Torn(pieces, count) => {
                     let from = pieces.get(..count).unwrap_or(&[]);
                     let to = to.take(sector).ok_or(Status::IOERR)?;
-                    let sealed = self.cipher.seal_torn(from, &to, sector, tweak);
+                    let sealed = cipher.seal_torn(from, &to, sector, tweak);
                     sealed.map_err(|_| Status::IOERR)?;
                     tweak = tweak.wrapping_add(step);
                 }
@@ -92,18 +96,19 @@ impl Transform for Seal {
 
     #[inline]
     fn open(&self, at: Sectors, data: Data<'_, Target>) -> Result<(), Status> {
+        let cipher = self.cipher.as_ref().ok_or(Status::IOERR)?;
         let (sector, step) = (self.geometry.sector(), self.geometry.step());
         let mut tweak = self.geometry.tweak(at);
         for run in Runs::new(data, sector) {
             match run {
                 Run::Whole(run) => {
-                    let opened = self.cipher.open(&run, sector, tweak, step);
+                    let opened = cipher.open(&run, sector, tweak, step);
                     opened.map_err(|_| Status::IOERR)?;
                     tweak = tweak.wrapping_add(self.growth(&run));
                 }
                 Run::Torn(pieces, count) => {
                     let pieces = pieces.get(..count).unwrap_or(&[]);
-                    let opened = self.cipher.open_torn(pieces, sector, tweak);
+                    let opened = cipher.open_torn(pieces, sector, tweak);
                     opened.map_err(|_| Status::IOERR)?;
                     tweak = tweak.wrapping_add(step);
                 }

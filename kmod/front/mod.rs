@@ -4,4 +4,7 @@
 
 mod volume;
 
-pub(crate) use volume::{level_above, Change, Changing, Encryption, Identity, Volume, MAX_LEVEL};
+pub(crate) use volume::{
+    level_above, Change, Changing, Encryption, Identity, Lock, ShownEncryption, ShownKey, Volume,
+    MAX_LEVEL,
+};

@@ -6,8 +6,9 @@ use crate::{
     engine::{self, Seal},
     kapi::{
         bdev::{Backing, DevName, DevT},
-        cipher::Xts,
-        disk::{Closed, Disk, GateError, Params},
+        cipher::{KeyProof, Xts},
+        disk::{Disk, Params},
+        gate::{Closed, GateError},
         limits::StackedLimits,
         lower::Lower,
         queue::Operations,
@@ -56,46 +57,57 @@ struct Front {
     level: u32,
     shown: Shown,
     stat: Option<Pin<KBox<Stat>>>,
-    seal: Option<Pin<KBox<Seal>>>,
     #[pin]
     lower: Lower,
 }
 
-/// How a new volume is encrypted.
+/// How a volume is encrypted.
 pub(crate) struct Encryption {
     /// What does it, with its key.
     pub(crate) cipher: Xts,
-    /// Which sectors there are, and their tweaks.
-    pub(crate) geometry: Geometry,
-    /// What the key was named by.
-    pub(crate) key_name: CString,
-    /// Length of the key in bits.
-    pub(crate) key_bits: u32,
-    /// Whether the disk takes discards.
-    pub(crate) discard: bool,
+    /// What is told of it.
+    pub(crate) shown: ShownEncryption,
 }
 
 /// What is told of the encryption of a volume.
-pub(crate) struct ShownEncryption<'a> {
+pub(crate) struct ShownEncryption {
     /// Which sectors there are, and their tweaks.
-    pub(crate) geometry: &'a Geometry,
-    /// What the key was named by.
-    pub(crate) key_name: &'a [u8],
-    /// Length of the key in bits.
-    pub(crate) key_bits: u32,
-    /// The implementation of the cipher.
-    pub(crate) driver: &'a [u8],
-    /// Whether that takes many blocks at once.
-    pub(crate) is_fast: bool,
+    pub(crate) geometry: Geometry,
     /// Whether the disk takes discards.
     pub(crate) discard: bool,
+    /// Its key.
+    pub(crate) key: ShownKey,
 }
 
-/// What a key was named by, how many bits it has, and whether the disk takes discards.
-struct KeyShown {
-    name: CString,
-    bits: u32,
-    discard: bool,
+/// What is told of a key.
+pub(crate) struct ShownKey {
+    /// What it was named by.
+    pub(crate) name: CString,
+    /// Its length in bits.
+    pub(crate) bits: u32,
+    /// What tells it from another. Not for users.
+    pub(crate) proof: KeyProof,
+    /// The implementation of the cipher.
+    pub(crate) driver: CString,
+    /// Whether that takes many blocks at once.
+    pub(crate) is_fast: bool,
+}
+
+/// What happens to the I/O of a volume that has no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// It waits.
+    Hold = 1,
+    /// It fails.
+    Fail = 2,
+}
+
+impl Lock {
+    fn of(raw: u32) -> Option<Self> {
+        [Self::Hold, Self::Fail]
+            .into_iter()
+            .find(|&lock| lock as u32 == raw)
+    }
 }
 
 /// What is told of a volume: requests have their own [`Config`].
@@ -107,17 +119,25 @@ struct Shown {
     gate_count: Atomic<u64>,
     gate_last: Atomic<u64>,
     gate_longest: Atomic<u64>,
-    key: Option<KeyShown>,
+    /// A [`Lock`], or 0.
+    lock: Atomic<u32>,
 }
 
 impl Operations for Front {
     const MODULE: ThisModule = crate::THIS_MODULE;
 
     type Config = Config;
+    type Kit = Option<Pin<KBox<Seal>>>;
     type Transform = Seal;
 
     #[inline]
-    fn queue<'a>(&'a self, config: Config, rq: Request<'a>, batch: &Batch) -> Result<(), Status> {
+    fn queue<'a>(
+        &'a self,
+        config: Config,
+        kit: &'a Self::Kit,
+        rq: Request<'a>,
+        batch: &Batch,
+    ) -> Result<(), Status> {
         if self.failed.load(Relaxed) {
             return Err(Status::IOERR);
         }
@@ -125,7 +145,10 @@ impl Operations for Front {
         if config.read_only && op.changes_data() {
             return Err(Status::IOERR);
         }
-        let seal = self.seal.as_deref();
+        let seal = kit.as_deref();
+        if seal.is_some_and(Seal::is_locked) {
+            return Err(Status::IOERR);
+        }
         engine::submit(rq, op, &config.extent, &self.lower, seal, batch)
     }
 
@@ -145,6 +168,8 @@ impl Operations for Front {
             File::State => {
                 return out.write_str(if self.failed.load(Relaxed) {
                     "failed"
+                } else if self.shown.lock.load(Relaxed) != 0 {
+                    "locked"
                 } else {
                     "live"
                 })
@@ -204,13 +229,16 @@ pub(crate) fn level_above(backing: &Backing) -> u32 {
 
 /// A volume. As long as it exists the module stays loaded: its backing sees to that.
 ///
-/// Lock order: `change`, then what the disk takes, or the registry.
+/// Lock order: `change`, then what the disk takes, or the registry, then `encryption`, a leaf.
 #[pin_data]
 pub(crate) struct Volume {
     identity: Identity,
     logical_block_size: u32,
     physical_block_size: u32,
     disk: Disk<Front>,
+    /// What is told of it, if it is encrypted.
+    #[pin]
+    encryption: Mutex<Option<ShownEncryption>>,
     /// Held by whoever changes it or shuts it.
     #[pin]
     change: Mutex<()>,
@@ -241,6 +269,25 @@ impl Changing<'_> {
     pub(crate) fn change(&self, change: &Change) -> Result<(), GateError> {
         self.volume.change(change)
     }
+
+    /// Forgets the key of an encrypted volume: I/O in flight ends before, what comes then waits or
+    /// fails, as `how` says. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Why the gate stays as it was; then nothing has changed.
+    pub(crate) fn lock(&self, how: Lock) -> Result<(), GateError> {
+        self.volume.lock(how)
+    }
+
+    /// Gives a locked volume a key again. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Why the gate stays as it was; then nothing has changed.
+    pub(crate) fn unlock(&self, cipher: Xts, key: ShownKey) -> Result<(), GateError> {
+        self.volume.unlock(cipher, key)
+    }
 }
 
 impl Volume {
@@ -258,16 +305,12 @@ impl Volume {
     ) -> Result<Arc<Self>> {
         let level = level_above(&backing);
         let mut limits = StackedLimits::above(&backing, extent.start().to_sectors());
-        let (mut seal, mut key) = (None, None);
-        if let Some(encryption) = encryption {
-            limits.seal(encryption.geometry.sector(), encryption.discard);
-            key = Some(KeyShown {
-                name: encryption.key_name,
-                bits: encryption.key_bits,
-                discard: encryption.discard,
-            });
-            let made = Seal::new(encryption.cipher, encryption.geometry);
+        let (mut seal, mut encrypted) = (None, None);
+        if let Some(Encryption { cipher, shown }) = encryption {
+            limits.seal(shown.geometry.sector(), shown.discard);
+            let made = Seal::new(cipher, shown.geometry);
             seal = Some(KBox::pin_init(made, GFP_KERNEL)?);
+            encrypted = Some(shown);
         }
         let logical_block_size = limits.logical_block_size();
         let physical_block_size = limits.physical_block_size();
@@ -285,7 +328,7 @@ impl Volume {
             gate_count: Atomic::new(0),
             gate_last: Atomic::new(0),
             gate_longest: Atomic::new(0),
-            key,
+            lock: Atomic::new(0),
         };
         let front = KBox::pin_init(
             try_pin_init!(Front {
@@ -293,7 +336,6 @@ impl Volume {
                 level,
                 shown,
                 stat,
-                seal,
                 lower <- Lower::new(backing, max_segments),
             }),
             GFP_KERNEL,
@@ -305,15 +347,16 @@ impl Volume {
             capacity: extent.length().to_sectors(),
             limits,
             read_only,
-            same_cpu: front.seal.is_some(),
+            same_cpu: seal.is_some(),
         };
-        let disk = Disk::new(params, Config { extent, read_only }, front)?;
+        let disk = Disk::new(params, Config { extent, read_only }, seal, front)?;
         Arc::pin_init(
             pin_init!(Self {
                 identity,
                 logical_block_size,
                 physical_block_size,
                 disk,
+                encryption <- new_mutex!(encrypted, "Volume::encryption"),
                 change <- new_mutex!((), "Volume::change"),
             }),
             GFP_KERNEL,
@@ -354,13 +397,62 @@ impl Volume {
                     shown.read_only.store(read_only, Relaxed);
                 }
             })?;
+        self.note_gate(nanos);
+        Ok(())
+    }
+
+    /// Forgets the key, for [`Changing::lock`].
+    fn lock(&self, how: Lock) -> Result<(), GateError> {
+        let shown = &self.disk.ops().shown;
+        match (Lock::of(shown.lock.load(Relaxed)), how) {
+            (Some(now), how) if now == how => {}
+            (Some(Lock::Hold), Lock::Fail) => self.disk.release(),
+            _ => {
+                let hold = how == Lock::Hold;
+                let nanos = self.disk.refit(hold, |seal| {
+                    if let Some(seal) = seal {
+                        seal.as_mut().set_cipher(None);
+                    }
+                })?;
+                self.note_gate(nanos);
+            }
+        }
+        shown.lock.store(how as u32, Relaxed);
+        if self.is_failed() {
+            // It has failed meanwhile: nothing waits for a key any more.
+            self.disk.release();
+        }
+        Ok(())
+    }
+
+    /// Gives it a key again, for [`Changing::unlock`].
+    fn unlock(&self, cipher: Xts, key: ShownKey) -> Result<(), GateError> {
+        let mut cipher = Some(cipher);
+        let refit = |seal: &mut Option<Pin<KBox<Seal>>>| {
+            if let Some(seal) = seal {
+                seal.as_mut().set_cipher(cipher.take());
+            }
+        };
+        if let Err(refit) = self.disk.refit_and_release(refit) {
+            let nanos = self.disk.refit(false, refit)?;
+            self.note_gate(nanos);
+        }
+        if let Some(shown) = &mut *self.encryption.lock() {
+            shown.key = key;
+        }
+        self.disk.ops().shown.lock.store(0, Relaxed);
+        Ok(())
+    }
+
+    /// Notes that its gate was closed for so long.
+    fn note_gate(&self, nanos: u64) {
+        let shown = &self.disk.ops().shown;
         shown.gate_last.store(nanos, Relaxed);
         let longest = shown.gate_longest.load(Relaxed).max(nanos);
         shown.gate_longest.store(longest, Relaxed);
         shown
             .gate_count
             .store(shown.gate_count.load(Relaxed) + 1, Relaxed);
-        Ok(())
     }
 
     /// Shows the disk to users. Called once. Reads the partition table; sleeps.
@@ -390,6 +482,8 @@ impl Volume {
         if failed.load(Relaxed) {
             return false;
         }
+        // What waits for a key would keep what stands on the disk waiting.
+        self.disk.release();
         if !surprise {
             // The backing still works: let a file system above write back first.
             self.disk.mark_dead(false);
@@ -397,6 +491,8 @@ impl Volume {
         if failed.xchg(true, Full) {
             return false;
         }
+        // Had it been locked meanwhile.
+        self.disk.release();
         if surprise {
             self.disk.mark_dead(true);
         }
@@ -434,18 +530,14 @@ impl Volume {
         self.disk.ops().shown.read_only.load(Relaxed)
     }
 
-    /// How it is encrypted, if it is.
-    pub(crate) fn encryption(&self) -> Option<ShownEncryption<'_>> {
-        let front = self.disk.ops();
-        let (seal, key) = (front.seal.as_deref()?, front.shown.key.as_ref()?);
-        Some(ShownEncryption {
-            geometry: seal.geometry(),
-            key_name: key.name.to_bytes(),
-            key_bits: key.bits,
-            driver: seal.cipher().driver().to_bytes(),
-            is_fast: seal.cipher().is_fast(),
-            discard: key.discard,
-        })
+    /// How it is encrypted, if it is. May sleep.
+    pub(crate) fn encryption(&self) -> MutexGuard<'_, Option<ShownEncryption>> {
+        self.encryption.lock()
+    }
+
+    /// What happens to its I/O, if it is locked.
+    pub(crate) fn locked(&self) -> Option<Lock> {
+        Lock::of(self.disk.ops().shown.lock.load(Relaxed))
     }
 
     /// How often its gate was closed, and for how long, the last time and at most, in ns.

@@ -77,6 +77,12 @@ impl Drop for Key {
     }
 }
 
+const PROOF_LEN: usize = shim::STOR_PROOF_LEN as usize;
+
+/// Tells a key from another, and nothing else of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyProof([u8; PROOF_LEN]);
+
 /// Seals and opens sectors in the calling context, one after the other.
 ///
 /// The choice of an implementation is behind this: a later kernel may have a better one.
@@ -141,6 +147,18 @@ impl Xts {
         })?;
         // INVARIANT: It was just made.
         Ok(Self(NonNull::new(cipher).ok_or(ENOMEM)?))
+    }
+
+    /// What tells its key from another, and nothing else of it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and what the cipher gives.
+    pub(crate) fn proof(&self) -> Result<KeyProof> {
+        let mut proof = KBox::new([0; PROOF_LEN], GFP_KERNEL)?;
+        // SAFETY: By the type invariant; the array has room for it.
+        to_result(unsafe { shim::stor_shim_cipher_proof(self.0.as_ptr(), proof.as_mut_ptr()) })?;
+        Ok(KeyProof(*proof))
     }
 
     /// Name of the implementation, as in `/proc/crypto`.

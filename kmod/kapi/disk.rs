@@ -4,10 +4,9 @@
 
 use super::{
     bdev::{Backing, DevName, DevT},
-    global::NoIo,
+    gate::Held,
     limits::StackedLimits,
     queue::{Operations, QueueData, Queues, Tags},
-    stat::now,
     sys::shim,
     sysfs,
 };
@@ -23,10 +22,6 @@ use kernel::{
         LockClassKey,
     },
 };
-
-/// How long a closed gate waits for I/O in flight: longer, and a guest would take the disk for
-/// hung.
-const GATE_PATIENCE_MS: u32 = 10_000;
 
 /// States of a disk.
 const NEW: u32 = 0;
@@ -107,39 +102,6 @@ pub(crate) struct Params<'a> {
     pub(crate) same_cpu: bool,
 }
 
-/// Why a gate was not opened on something new.
-pub(crate) enum GateError {
-    /// The disk is open, and the change is one for a closed disk.
-    Open,
-    /// I/O in flight did not end in time.
-    Timeout,
-}
-
-/// A disk whose gate is closed: it has no request in flight, and none comes.
-///
-/// User space is told of a change after the gate is opened: who hears of it may need the disk.
-pub(crate) struct Closed<'a, C> {
-    disk: NonNull<bindings::gendisk>,
-    resized: &'a mut bool,
-    read_only: &'a mut Option<bool>,
-    /// What requests will be served by.
-    pub(crate) config: &'a mut C,
-}
-
-impl<C> Closed<'_, C> {
-    /// Changes the size of the disk.
-    pub(crate) fn set_capacity(&mut self, capacity: Sectors) {
-        // SAFETY: The disk is valid.
-        unsafe { bindings::set_capacity(self.disk.as_ptr(), capacity.0) };
-        *self.resized = true;
-    }
-
-    /// Shows the disk as read-only, or as writable. The configuration is what makes it so.
-    pub(crate) fn set_read_only(&mut self, read_only: bool) {
-        *self.read_only = Some(read_only);
-    }
-}
-
 /// A disk below `/dev`.
 ///
 /// # Invariants
@@ -150,9 +112,11 @@ impl<C> Closed<'_, C> {
 /// - The disk was added, and not deleted again, if and only if `state` is `LIVE`; it goes from
 ///   `NEW` to `LIVE` to `GONE` and never back.
 pub(crate) struct Disk<T: Operations> {
-    disk: NonNull<bindings::gendisk>,
-    data: NonNull<QueueData<T>>,
+    pub(super) disk: NonNull<bindings::gendisk>,
+    pub(super) data: NonNull<QueueData<T>>,
     state: Atomic<u32>,
+    /// Its requests are kept back: see `gate.rs`.
+    pub(super) held: Pin<KBox<Held>>,
     /// There are links between the disk and its backing in sysfs.
     linked: Atomic<bool>,
     identity: KBox<shim::stor_identity>,
@@ -187,7 +151,13 @@ unsafe impl<T: Operations> Sync for Disk<T> {}
 
 impl<T: Operations> Disk<T> {
     /// Makes a disk that nobody can see yet. May sleep.
-    pub(crate) fn new(params: Params<'_>, config: T::Config, ops: Pin<KBox<T>>) -> Result<Self> {
+    pub(crate) fn new(
+        params: Params<'_>,
+        config: T::Config,
+        kit: T::Kit,
+        ops: Pin<KBox<T>>,
+    ) -> Result<Self> {
+        let held = KBox::pin_init(Held::new(), GFP_KERNEL)?;
         let classes = LockClasses::new()?;
         let tags = Tags::new(&Queues::<T>::MQ, ops.lower().backing())?;
         let mut limits = params.limits;
@@ -195,6 +165,7 @@ impl<T: Operations> Disk<T> {
             QueueData {
                 closed: Atomic::new(false),
                 config: UnsafeCell::new(config),
+                kit: UnsafeCell::new(kit),
                 ops,
             },
             GFP_KERNEL,
@@ -238,6 +209,7 @@ impl<T: Operations> Disk<T> {
             disk,
             data,
             state: Atomic::new(NEW),
+            held,
             linked: Atomic::new(false),
             identity,
             tags,
@@ -317,89 +289,21 @@ impl<T: Operations> Disk<T> {
         if self.state.cmpxchg(LIVE, GONE, Full).is_err() {
             return;
         }
-        // SAFETY: The disk was added, and by the exchange above is deleted once only.
+        // SAFETY: Both devices are valid, and linked once.
         unsafe {
             if self.linked.load(Acquire) {
                 bindings::bd_unlink_disk_holder(self.backing().as_ptr(), self.disk.as_ptr());
             }
+        }
+        // What is kept back could not end.
+        self.release();
+        // SAFETY: The disk was added, and by the exchange above is deleted once only.
+        unsafe {
             bindings::del_gendisk(self.disk.as_ptr());
             // All requests have ended, but a `queue_rq()` may still be on its way back from
             // submitting the last one. It runs in a section of the set's SRCU; no new one begins.
             bindings::blk_mq_wait_quiesce_done(self.tags.as_ptr());
         }
-    }
-
-    /// Closes the gate, makes a change, and opens the gate again: requests that come meanwhile wait
-    /// and do not fail. Gives back for how long it was closed, in ns. With `unopened`, only if
-    /// nobody has the disk or a partition of it open. One caller at a time; sleeps.
-    ///
-    /// Lock order: the disk's `open_mutex`, then the queue's freeze.
-    ///
-    /// # Errors
-    ///
-    /// A [`GateError`], and then nothing has changed.
-    pub(crate) fn gate(
-        &self,
-        unopened: bool,
-        change: impl FnOnce(Closed<'_, T::Config>),
-    ) -> Result<u64, GateError> {
-        let mut result = Err(GateError::Open);
-        let mut run = Some(|| result = self.gate_unlocked(change));
-        if !unopened {
-            if let Some(run) = run.take() {
-                run();
-            }
-        } else {
-            // SAFETY: The disk is valid, and the function is made for what it is called with.
-            unsafe {
-                shim::stor_shim_disk_claim_closed(
-                    self.disk.as_ptr(),
-                    Some(call_once(&run)),
-                    (&raw mut run).cast(),
-                )
-            };
-        }
-        drop(run);
-        result
-    }
-
-    fn gate_unlocked(&self, change: impl FnOnce(Closed<'_, T::Config>)) -> Result<u64, GateError> {
-        // Whoever waits for the gate may be who would give memory back.
-        let _noio = NoIo::new();
-        let disk = self.disk.as_ptr();
-        let (mut resized, mut read_only) = (false, None);
-        let closed = now();
-        // SAFETY: The disk is valid. The queue is frozen here, and unfrozen once below. While it
-        // is frozen no request exists, so nobody else looks at the configuration.
-        unsafe {
-            let q = (*disk).queue;
-            bindings::blk_freeze_queue_start(q);
-            let patience = bindings::__msecs_to_jiffies(GATE_PATIENCE_MS);
-            let drained = bindings::blk_mq_freeze_queue_wait_timeout(q, patience) != 0;
-            if drained {
-                change(Closed {
-                    disk: self.disk,
-                    resized: &mut resized,
-                    read_only: &mut read_only,
-                    config: &mut *self.data.as_ref().config.get(),
-                });
-            }
-            bindings::blk_mq_unfreeze_queue_nomemrestore(q);
-            if !drained {
-                return Err(GateError::Timeout);
-            }
-        }
-        let nanos = now() - closed;
-        // SAFETY: The disk is valid.
-        unsafe {
-            if resized {
-                shim::stor_shim_disk_resized(disk);
-            }
-            if let Some(read_only) = read_only {
-                bindings::set_disk_ro(disk, read_only);
-            }
-        }
-        Ok(nanos)
     }
 
     /// Shuts the disk to users, for good, unless one has it or a partition of it open. May sleep.
@@ -490,20 +394,6 @@ impl<T: Operations> Drop for Disk<T> {
             drop(KBox::from_raw(self.data.as_ptr()));
         }
     }
-}
-
-/// A C function that calls the closure in an `Option<F>`; the argument is only there to tell `F`.
-fn call_once<F: FnOnce()>(_: &Option<F>) -> unsafe extern "C" fn(*mut c_void) {
-    /// # Safety
-    ///
-    /// `closure` must point to an `Option<F>` that nobody else uses meanwhile.
-    unsafe extern "C" fn call<F: FnOnce()>(closure: *mut c_void) {
-        // SAFETY: By the contract of this function.
-        if let Some(closure) = unsafe { (*closure.cast::<Option<F>>()).take() } {
-            closure();
-        }
-    }
-    call::<F>
 }
 
 /// Writes a string into a C array, with its NUL.

@@ -311,6 +311,7 @@ unsafe fn explain(
     }
     match refusal.errno {
         Errno::Acces => EACCES,
+        Errno::Already => Error::from_errno(-(bindings::EALREADY as c_int)),
         Errno::Busy => EBUSY,
         Errno::Exist => EEXIST,
         Errno::Inval => EINVAL,
@@ -321,6 +322,7 @@ unsafe fn explain(
         Errno::NotBlk => ENOTBLK,
         Errno::NoKey => ENOKEY,
         Errno::KeyExpired => EKEYEXPIRED,
+        Errno::KeyRejected => EKEYREJECTED,
         Errno::KeyRevoked => EKEYREVOKED,
         Errno::NxIo => ENXIO,
         Errno::OpNotSupp => EOPNOTSUPP,
@@ -347,6 +349,7 @@ fn number_of(field: Field) -> u16 {
         Field::IvOffset => STOR_A_VOLUME_IV_OFFSET,
         Field::IvLargeSectors => STOR_A_VOLUME_IV_LARGE_SECTORS,
         Field::Discard => STOR_A_VOLUME_DISCARD,
+        Field::Lock => STOR_A_VOLUME_LOCK,
     }) as u16
 }
 

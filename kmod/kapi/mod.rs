@@ -9,6 +9,7 @@ pub(crate) mod bdev;
 pub(crate) mod cipher;
 pub(crate) mod data;
 pub(crate) mod disk;
+pub(crate) mod gate;
 pub(crate) mod genl;
 pub(crate) mod global;
 pub(crate) mod limits;

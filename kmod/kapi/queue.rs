@@ -28,6 +28,10 @@ pub(crate) trait Operations: Send + Sync + Sized + 'static {
     /// copy: it may end, and the gate be closed, before `queue()` has returned.
     type Config: Copy + Send + Sync;
 
+    /// What requests are served with, and refer to until they end. It changes only while there are
+    /// none, and none of those who were called with one runs any more.
+    type Kit: Send + Sync;
+
     /// What is done to data on its way.
     type Transform: Transform;
 
@@ -39,6 +43,7 @@ pub(crate) trait Operations: Send + Sync + Sized + 'static {
     fn queue<'a>(
         &'a self,
         config: Self::Config,
+        kit: &'a Self::Kit,
         rq: Request<'a>,
         batch: &Batch,
     ) -> Result<(), Status>;
@@ -59,6 +64,9 @@ pub(super) struct QueueData<T: Operations> {
     pub(super) closed: Atomic<bool>,
     /// Read by whoever has a request, written while the queue is frozen.
     pub(super) config: UnsafeCell<T::Config>,
+    /// Used by whoever has a request or was called with one, written while the queue is frozen or
+    /// quiesced with none of them.
+    pub(super) kit: UnsafeCell<T::Kit>,
     pub(super) ops: Pin<KBox<T>>,
 }
 
@@ -95,6 +103,8 @@ impl<T: Operations> Queues<T> {
         // SAFETY: A request of the queue is not ended yet, so the queue is not drained, and nobody
         // changes the configuration now.
         let config = unsafe { *data.config.get() };
+        // SAFETY: Nobody changes it before the request has ended, and this has returned.
+        let kit = unsafe { &*data.kit.get() };
         // SAFETY: The request is passed on once. The queue data, which the lifetime is that of,
         // is freed only after all requests of the queue have ended.
         let request = unsafe { Request::from_raw(rq) };
@@ -102,7 +112,7 @@ impl<T: Operations> Queues<T> {
         stat::begin(&request, data.ops.stat(), batch.now());
         // SAFETY: The request is valid.
         unsafe { super::trace::submit(rq.as_ptr()) };
-        let result = data.ops.queue(config, request, batch);
+        let result = data.ops.queue(config, kit, request, batch);
         if let Err(status) = result {
             // SAFETY: The request was counted above, and is still ours.
             unsafe {

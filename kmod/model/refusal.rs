@@ -16,6 +16,8 @@ const QUOTE_MAX: usize = 32;
 pub enum Errno {
     /// Access denied: the backing is read-only.
     Acces,
+    /// It is so already.
+    Already,
     /// In use.
     Busy,
     /// It exists already.
@@ -34,6 +36,8 @@ pub enum Errno {
     NoKey,
     /// The key has expired.
     KeyExpired,
+    /// It is the wrong key.
+    KeyRejected,
     /// The key was revoked.
     KeyRevoked,
     /// Not a block device.
@@ -79,6 +83,8 @@ pub enum Field {
     IvLargeSectors,
     /// Whether an encrypted disk takes discards.
     Discard,
+    /// What happens to the I/O of a locked volume.
+    Lock,
 }
 
 impl fmt::Display for Field {
@@ -96,6 +102,7 @@ impl fmt::Display for Field {
             Field::IvOffset => "iv-offset",
             Field::IvLargeSectors => "iv-large-sectors",
             Field::Discard => "discard",
+            Field::Lock => "lock",
         })
     }
 }

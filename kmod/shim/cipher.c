@@ -131,6 +131,31 @@ static int stor_crypt(struct skcipher_request *req, __le64 iv[2], u64 tweak,
 }
 
 /**
+ * stor_shim_cipher_proof - get what tells a key from another, and nothing else
+ * @cipher: the cipher, with its key
+ * @proof: STOR_PROOF_LEN bytes, not on the stack
+ *
+ * It is what zeros are sealed to, with a tweak that no sector has.
+ *
+ * Context: process.
+ * Return: 0 or what the cipher says.
+ */
+int stor_shim_cipher_proof(const struct stor_cipher *cipher, u8 *proof)
+{
+	union stor_request request __uninitialized;
+	struct skcipher_request *req = &request.req;
+	struct scatterlist sg;
+	__le64 iv[2];
+
+	memset(proof, 0, STOR_PROOF_LEN);
+	sg_init_one(&sg, proof, STOR_PROOF_LEN);
+	skcipher_request_set_sync_tfm(req, cipher->tfm);
+	skcipher_request_set_callback(req, 0, NULL, NULL);
+	skcipher_request_set_crypt(req, &sg, &sg, STOR_PROOF_LEN, iv);
+	return stor_crypt(req, iv, U64_MAX, true);
+}
+
+/**
  * stor_shim_crypt_run - seal or open sectors that lie one after the other
  * @cipher: the cipher
  * @from: what is sealed or opened: @sectors sectors

@@ -272,6 +272,9 @@ enum stor_key_type {
 
 struct stor_cipher;
 
+/* Bytes that tell a key from another. */
+#define STOR_PROOF_LEN 32
+
 extern const struct attribute_group *stor_shim_disk_groups[];
 
 unsigned int stor_shim_num_online_cpus(void);
@@ -336,6 +339,7 @@ bool stor_shim_bdev_can_poll(struct block_device *bdev);
 void stor_shim_cipher_load(void);
 struct stor_cipher *stor_shim_cipher_new(const u8 *key, unsigned int len);
 void stor_shim_cipher_free(struct stor_cipher *cipher);
+int stor_shim_cipher_proof(const struct stor_cipher *cipher, u8 *proof);
 const char *stor_shim_cipher_driver(const struct stor_cipher *cipher);
 bool stor_shim_cipher_is_fast(const struct stor_cipher *cipher);
 int stor_shim_crypt_run(const struct stor_cipher *cipher,

@@ -65,6 +65,22 @@ static const struct nla_policy stor_stat_get_nl_policy[STOR_A_STAT_PER_CPU + 1] 
 	[STOR_A_STAT_PER_CPU] = { .type = NLA_FLAG, },
 };
 
+/* STOR_CMD_VOLUME_LOCK - do */
+static const struct nla_policy stor_volume_lock_nl_policy[STOR_A_VOLUME_LOCK + 1] = {
+	[STOR_A_VOLUME_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
+	[STOR_A_VOLUME_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
+	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
+	[STOR_A_VOLUME_LOCK] = NLA_POLICY_MAX(NLA_U32, 1),
+};
+
+/* STOR_CMD_VOLUME_UNLOCK - do */
+static const struct nla_policy stor_volume_unlock_nl_policy[STOR_A_VOLUME_KEY + 1] = {
+	[STOR_A_VOLUME_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
+	[STOR_A_VOLUME_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
+	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
+	[STOR_A_VOLUME_KEY] = { .type = NLA_NUL_STRING, .len = 511, },
+};
+
 /* Ops table for stor */
 static const struct genl_split_ops stor_nl_ops[] = {
 	{
@@ -122,6 +138,22 @@ static const struct genl_split_ops stor_nl_ops[] = {
 		.policy		= stor_stat_get_nl_policy,
 		.maxattr	= STOR_A_STAT_PER_CPU,
 		.flags		= GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd		= STOR_CMD_VOLUME_LOCK,
+		.pre_doit	= stor_nl_admin_pre_doit,
+		.doit		= stor_nl_volume_lock_doit,
+		.policy		= stor_volume_lock_nl_policy,
+		.maxattr	= STOR_A_VOLUME_LOCK,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= STOR_CMD_VOLUME_UNLOCK,
+		.pre_doit	= stor_nl_admin_pre_doit,
+		.doit		= stor_nl_volume_unlock_doit,
+		.policy		= stor_volume_unlock_nl_policy,
+		.maxattr	= STOR_A_VOLUME_KEY,
+		.flags		= GENL_CMD_CAP_DO,
 	},
 };
 

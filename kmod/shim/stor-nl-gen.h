@@ -23,6 +23,8 @@ int stor_nl_volume_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
 int stor_nl_volume_set_doit(struct sk_buff *skb, struct genl_info *info);
 int stor_nl_volume_gate_doit(struct sk_buff *skb, struct genl_info *info);
 int stor_nl_stat_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int stor_nl_volume_lock_doit(struct sk_buff *skb, struct genl_info *info);
+int stor_nl_volume_unlock_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	STOR_NLGRP_MONITOR,

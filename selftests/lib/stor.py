@@ -22,7 +22,8 @@ import tap
 HERE = pathlib.Path(__file__).resolve().parent.parent
 C = netlink.constants(os.environ.get("STOR_UAPI", HERE.parent / "uapi/stor.h"))
 STATES = {C["STOR_VOLUME_STATE_LIVE"]: "live",
-          C["STOR_VOLUME_STATE_FAILED"]: "failed"}
+          C["STOR_VOLUME_STATE_FAILED"]: "failed",
+          C["STOR_VOLUME_STATE_LOCKED"]: "locked"}
 # The names of the attributes of a volume, as in uapi/stor.yaml, by number.
 NAMES = {number: name.removeprefix("STOR_A_VOLUME_").lower().replace("_", "-")
          for name, number in C.items()
@@ -117,6 +118,21 @@ class Stor:
         """Close the gate of a volume, and open it again."""
         (reply,) = self.call("VOLUME_GATE", encode(selector))
         tap.equal(reply.command, C["STOR_CMD_VOLUME_GATE"], "command")
+        return decode(reply)
+
+    def lock(self, name, how=None):
+        """Make a volume forget its key; how is hold or fail."""
+        values = {} if how is None else {
+            "lock": C[f"STOR_VOLUME_LOCK_{how.upper()}"]}
+        (reply,) = self.call("VOLUME_LOCK", encode({"name": name, **values}))
+        tap.equal(reply.command, C["STOR_CMD_VOLUME_LOCK"], "command")
+        return decode(reply)
+
+    def unlock(self, name, **values):
+        """Give a volume its key again."""
+        (reply,) = self.call("VOLUME_UNLOCK",
+                             encode({"name": name, **values}))
+        tap.equal(reply.command, C["STOR_CMD_VOLUME_UNLOCK"], "command")
         return decode(reply)
 
     def raw_delete(self, **selector):

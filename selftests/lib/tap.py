@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import sys
+import threading
 import time
 import traceback
 
@@ -69,6 +70,37 @@ def patience(seconds):
     STOR_TEST_PATIENCE says how many times as slow this one may be.
     """
     return seconds * float(os.environ.get("STOR_TEST_PATIENCE") or 1)
+
+
+def in_thread(function, *args):
+    """Start something; gives a function that waits for what it returned.
+
+    Its attribute sleeps() tells whether it waits in the kernel, as for I/O.
+    """
+    result = []
+
+    def work():
+        try:
+            result.append(function(*args))
+        except Exception as why:
+            result.append(why)
+    thread = threading.Thread(target=work)
+    thread.start()
+
+    def join():
+        thread.join(patience(60))
+        check(result, f"{function.__name__} has not ended")
+        if isinstance(result[0], Exception):
+            raise result[0]
+        return result[0]
+
+    def state():
+        # Field 3 of /proc/PID/stat; the name before it may be anything.
+        path = f"/proc/self/task/{thread.native_id}/stat"
+        with open(path, encoding="utf-8") as file:
+            return file.read().rpartition(") ")[2][0]
+    join.sleeps = lambda: thread.is_alive() and state() == "D"
+    return join
 
 
 def wait_until(condition, what, seconds=10):

@@ -113,6 +113,11 @@ fn main() -> Result<(), Box<dyn Error>> {
             "VOLUME_STATES",
             "STOR_VOLUME_STATE_",
         ),
+        (
+            "what happens to the I/O of locked volumes",
+            "VOLUME_LOCKS",
+            "STOR_VOLUME_LOCK_",
+        ),
         ("what I/Os do", "STAT_OPS", "STOR_STAT_OP_"),
         (
             "the parts of an I/O's way",

@@ -69,6 +69,29 @@ pub struct Volume {
     pub iv_large_sectors: Option<bool>,
     /// Whether the disk of an encrypted volume takes discards.
     pub discard: Option<bool>,
+    /// What happens to I/O while the volume is locked; `None` when it is not.
+    pub lock: Option<VolumeLock>,
+}
+
+/// What happens to the I/O of a locked volume. Displays as the specification's name, or `lock-N` for
+/// one it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeLock(pub u32);
+
+impl VolumeLock {
+    /// It waits.
+    pub const HOLD: Self = Self(uapi::STOR_VOLUME_LOCK_HOLD);
+    /// It fails.
+    pub const FAIL: Self = Self(uapi::STOR_VOLUME_LOCK_FAIL);
+}
+
+impl fmt::Display for VolumeLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match uapi::name_of(uapi::VOLUME_LOCKS, u64::from(self.0)) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "lock-{}", self.0),
+        }
+    }
 }
 
 /// State of a volume. Displays as the specification's name, or `state-N` for one it lacks.

@@ -155,6 +155,8 @@ mod tests {
                 "storadm-volume-delete.8",
                 "storadm-volume-set.8",
                 "storadm-volume-gate.8",
+                "storadm-volume-lock.8",
+                "storadm-volume-unlock.8",
                 "storadm-volume-list.8",
                 "storadm-volume-show.8",
                 "storadm-key.8",

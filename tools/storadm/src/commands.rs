@@ -23,6 +23,8 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Volume(VolumeCommand::Delete(args)) => volume::delete(style, args),
         Command::Volume(VolumeCommand::Set(args)) => volume::set(style, args),
         Command::Volume(VolumeCommand::Gate(args)) => volume::gate(style, args),
+        Command::Volume(VolumeCommand::Lock(args)) => volume::lock(style, args),
+        Command::Volume(VolumeCommand::Unlock(args)) => volume::unlock(style, args),
         Command::Volume(VolumeCommand::List(args)) => volume::list(style, *args),
         Command::Volume(VolumeCommand::Show(args)) => volume::show(style, args),
         Command::Key(KeyCommand::Add(args)) => key::add(style, args),

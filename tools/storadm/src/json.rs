@@ -224,6 +224,7 @@ pub struct JsonVolume<'a> {
     iv_offset: Option<u64>,
     iv_large_sectors: Option<bool>,
     discard: Option<bool>,
+    lock: Option<String>,
 }
 
 impl<'a> From<&'a Volume> for JsonVolume<'a> {
@@ -261,6 +262,7 @@ impl<'a> From<&'a Volume> for JsonVolume<'a> {
             iv_offset: volume.iv_offset,
             iv_large_sectors: volume.iv_large_sectors,
             discard: volume.discard,
+            lock: volume.lock.map(|lock| lock.to_string()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 use stor_netlink::uapi::STOR_VOLUME_STATE_LIVE;
-use stor_netlink::{Info, Text, Volume, VolumeState};
+use stor_netlink::{Info, Text, Volume, VolumeLock, VolumeState};
 
 use crate::duration::human_duration;
 use crate::failure::Failure;
@@ -128,6 +128,15 @@ pub fn gate(volume: &Volume) -> String {
             duration(volume.gate_last),
             duration(volume.gate_longest)
         ),
+    }
+}
+
+/// What happens to the I/O of a locked volume, for people.
+pub fn lock(volume: &Volume) -> String {
+    match volume.lock {
+        Some(VolumeLock::HOLD) => "waits".to_owned(),
+        Some(VolumeLock::FAIL) => "fails".to_owned(),
+        other => number(other),
     }
 }
 
@@ -267,6 +276,7 @@ fn volume_for_programs(volume: &Volume) -> Vec<[String; 2]> {
         ("iv_offset", number(volume.iv_offset)),
         ("iv_large_sectors", on_off(volume.iv_large_sectors)),
         ("discard", on_off(volume.discard)),
+        ("lock", number(volume.lock)),
     ]
     .map(|(key, value)| [key.to_owned(), value])
     .to_vec()
@@ -328,7 +338,13 @@ fn volume_for_people(bytes: bool, volume: &Volume) -> Vec<[String; 2]> {
             "Disk",
             device(disk_path(volume), volume.dev_major, volume.dev_minor),
         ),
-        ("State", number(volume.state)),
+        (
+            "State",
+            match volume.lock {
+                Some(_) => format!("{}, I/O {}", number(volume.state), lock(volume)),
+                None => number(volume.state),
+            },
+        ),
         ("Read-only", on_off(volume.read_only)),
         ("Size", both(volume.length)),
         (

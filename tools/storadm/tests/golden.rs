@@ -11,7 +11,10 @@ use std::time::Instant;
 use common::{check, check_json, encrypted, hostile, idle, ordinary, reading, stat};
 use pretty_assertions::assert_eq;
 use serde_json::Value;
-use stor_netlink::{Info, Selector, StatOp, StatStage, StatStatus, Volume};
+use stor_netlink::uapi::STOR_VOLUME_STATE_LOCKED;
+use stor_netlink::{
+    Info, Selector, StatOp, StatStage, StatStatus, Volume, VolumeLock, VolumeState,
+};
 use storadm::cli::StageChoice;
 use storadm::failure::{Failure, Status};
 use storadm::json::{
@@ -51,6 +54,14 @@ fn shows() {
         ("show", ordinary()),
         ("show-hostile", hostile()),
         ("show-encrypted", encrypted()),
+        (
+            "show-locked",
+            Volume {
+                state: Some(VolumeState(STOR_VOLUME_STATE_LOCKED)),
+                lock: Some(VolumeLock::HOLD),
+                ..encrypted()
+            },
+        ),
     ] {
         for (kind, style) in [("terminal", Style::Terminal), ("plain", Style::Plain)] {
             let text = output::volume(style, false, &volume);

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use crate::error::{Error, Refusal};
 use crate::stat::{Stat, StatAssembly};
 use crate::text::Text;
-use crate::types::{Change, Info, NewVolume, Selector, Volume};
+use crate::types::{Change, Info, NewVolume, Selector, Volume, VolumeLock};
 use crate::uapi;
 use crate::wire::{self, Ack, Exchange, Header, Malformed, Request};
 use family::Family;
@@ -102,6 +102,22 @@ impl Client {
     /// Closes the gate of a volume and opens it again.
     pub fn volume_gate(&mut self, selector: &Selector) -> Result<Volume, Error> {
         let request = wire::volume_gate(self.header(), selector)?;
+        self.call_for_volume(&request, selector)
+    }
+
+    /// Makes an encrypted volume forget its key.
+    pub fn volume_lock(&mut self, selector: &Selector, lock: VolumeLock) -> Result<Volume, Error> {
+        let request = wire::volume_lock(self.header(), selector, lock)?;
+        self.call_for_volume(&request, selector)
+    }
+
+    /// Gives a locked volume its key again, by the name of before or by another.
+    pub fn volume_unlock(
+        &mut self,
+        selector: &Selector,
+        key: Option<&str>,
+    ) -> Result<Volume, Error> {
+        let request = wire::volume_unlock(self.header(), selector, key)?;
         self.call_for_volume(&request, selector)
     }
 

@@ -29,8 +29,8 @@ pub use extack::{Ack, Policy};
 pub use message::{messages, GenlHeader, Message, Messages};
 pub use reply::{decode_event, decode_info, decode_volume};
 pub use request::{
-    get_family, info_get, stat_dump, volume_del, volume_dump, volume_gate, volume_get, volume_new,
-    volume_set, Header, Request, TooLong,
+    get_family, info_get, stat_dump, volume_del, volume_dump, volume_gate, volume_get, volume_lock,
+    volume_new, volume_set, volume_unlock, Header, Request, TooLong,
 };
 pub use stat::{decode_stat, StatPart, StatRecord};
 

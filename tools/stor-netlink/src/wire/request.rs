@@ -7,7 +7,7 @@ use std::fmt;
 use super::attr::{self, attrs};
 use super::message::{self, GENL_HEADER};
 use super::{align, sys, GENL_ID_CTRL};
-use crate::types::{Change, NewVolume, Selector};
+use crate::types::{Change, NewVolume, Selector, VolumeLock};
 use crate::uapi::*;
 
 /// What every request begins with.
@@ -200,6 +200,30 @@ pub fn volume_set(
 /// Closes the gate of a volume and opens it again.
 pub fn volume_gate(header: Header, selector: &Selector) -> Result<Request, TooLong> {
     stor(header, sys::NLM_F_ACK, STOR_CMD_VOLUME_GATE).selector(selector)
+}
+
+/// Makes a volume forget its key.
+pub fn volume_lock(
+    header: Header,
+    selector: &Selector,
+    lock: VolumeLock,
+) -> Result<Request, TooLong> {
+    stor(header, sys::NLM_F_ACK, STOR_CMD_VOLUME_LOCK)
+        .selector(selector)?
+        .attr(STOR_A_VOLUME_LOCK, &[&lock.0.to_ne_bytes()])
+}
+
+/// Gives a locked volume its key again, by the name of before or by another.
+pub fn volume_unlock(
+    header: Header,
+    selector: &Selector,
+    key: Option<&str>,
+) -> Result<Request, TooLong> {
+    let request = stor(header, sys::NLM_F_ACK, STOR_CMD_VOLUME_UNLOCK).selector(selector)?;
+    match key {
+        Some(key) => request.string(STOR_A_VOLUME_KEY, key.as_bytes()),
+        None => Ok(request),
+    }
 }
 
 /// Asks what one volume has done, or all; of each CPU by itself, or of all together.

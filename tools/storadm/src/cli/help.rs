@@ -105,6 +105,18 @@ Examples:
   storadm volume gate vm1
   storadm volume gate --index 7 --json | jq .volume.gate_last_ns";
 
+pub(super) const LOCK: &str = "\
+Examples:
+  storadm volume lock vm1
+  storadm volume lock vm1 --fail
+  storadm volume list --json | jq -r '.volumes[] | select(.state == \"locked\") | .name'";
+
+pub(super) const UNLOCK: &str = "\
+Examples:
+  storadm key add stor:vm1 --file /run/keys/vm1
+  storadm volume unlock vm1
+  storadm key remove logon:stor:vm1";
+
 pub(super) const LIST: &str = "\
 Examples:
   storadm volume list

@@ -15,7 +15,8 @@ pub use help::{exit_status, output};
 pub use key::{KeyAddArgs, KeyCommand, KeyRemoveArgs, KeyTypeChoice};
 pub use stat::{StageChoice, StatArgs};
 pub use volume::{
-    ChangeArgs, CreateArgs, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, VolumeCommand,
+    ChangeArgs, CreateArgs, ListArgs, LockArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, UnlockArgs,
+    VolumeCommand,
 };
 
 use crate::duration::parse_interval;
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn exactly_one_selector() {
         const UUID: &str = "4f1c2d3e-5a6b-4c7d-8e9f-0a1b2c3d4e5f";
-        for what in ["delete", "show", "gate"] {
+        for what in ["delete", "show", "gate", "lock", "unlock"] {
             for selector in ["vm1", "--index 3", &format!("--uuid {UUID}")] {
                 assert!(parse(&format!("volume {what} {selector}")).is_ok());
             }

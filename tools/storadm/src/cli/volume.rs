@@ -42,6 +42,21 @@ pub enum VolumeCommand {
     /// on a terminal, else as a number of nanoseconds.
     #[command(after_help = help::GATE)]
     Gate(SelectorArgs),
+    /// Make an encrypted volume forget its key, while its disk stays
+    ///
+    /// I/O in flight ends, and the key is wiped from the kernel's memory. I/O that comes then waits
+    /// until the volume is unlocked, or fails. What guests and file systems have read stays in
+    /// their memory. A volume that is locked already can be locked in the other way. Prints nothing
+    /// unless standard output is a terminal.
+    #[command(after_help = help::LOCK)]
+    Lock(LockArgs),
+    /// Give a locked volume its key again
+    ///
+    /// The key is taken from your keyrings, as by "storadm volume create", and must be the one of
+    /// before: with another key the data would be lost. I/O that waits goes on. Prints nothing unless
+    /// standard output is a terminal.
+    #[command(after_help = help::UNLOCK)]
+    Unlock(UnlockArgs),
     /// List all volumes in the order of their index
     ///
     /// On a terminal: a table with a header and sizes in binary units. Otherwise: no header, one
@@ -122,6 +137,31 @@ pub struct SetArgs {
     /// What is changed.
     #[command(flatten)]
     pub change: ChangeArgs,
+}
+
+/// Arguments of `volume lock`.
+#[derive(Args, Debug)]
+pub struct LockArgs {
+    /// The volume.
+    #[command(flatten)]
+    pub volume: SelectorArgs,
+    /// Let I/O wait until the volume is unlocked; this is the default
+    #[arg(long, conflicts_with = "fail")]
+    pub hold: bool,
+    /// Let I/O fail until the volume is unlocked
+    #[arg(long)]
+    pub fail: bool,
+}
+
+/// Arguments of `volume unlock`.
+#[derive(Args, Debug)]
+pub struct UnlockArgs {
+    /// The volume.
+    #[command(flatten)]
+    pub volume: SelectorArgs,
+    /// Name of the key in your keyrings [default: the name that it had before]
+    #[arg(long, value_name = "TYPE:DESCRIPTION")]
+    pub key: Option<String>,
 }
 
 /// What `volume set` changes: at least one thing.

@@ -8,10 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use stor_netlink::{Change, NewVolume, Selector};
+use stor_netlink::{Change, NewVolume, Selector, Volume, VolumeLock};
 
 use super::{connect, key::see_user_keys, pass_on_warning};
-use crate::cli::{CreateArgs, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs};
+use crate::cli::{
+    CreateArgs, ListArgs, LockArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, UnlockArgs,
+};
 use crate::failure::{Failure, Status};
 use crate::json::{Deleted, OneVolume, Volumes};
 use crate::output::{self, disk_path, print, print_json, print_warning, Style};
@@ -31,17 +33,7 @@ pub(super) fn create(style: Style, args: &CreateArgs) -> Result<(), Failure> {
         .volume_new(&request)
         .map_err(Failure::netlink(what))?;
     pass_on_warning(style, &mut client);
-    if volume.cipher_slow == Some(true) {
-        print_warning(
-            style == Style::Json,
-            &format!(
-                "volume {} is encrypted by {}, which is slow; \
-                 is the kernel's module for this processor loaded (aesni_intel)?",
-                output::name(&volume),
-                output::text(&volume.cipher_driver)
-            ),
-        );
-    }
+    warn_if_slow(style, &volume);
     match style {
         Style::Json => print_json(OneVolume {
             volume: (&volume).into(),
@@ -156,6 +148,66 @@ pub(super) fn gate(style: Style, args: &SelectorArgs) -> Result<(), Failure> {
             "the gate of volume {} was closed for {time}\n",
             output::name(&volume)
         )),
+    }
+}
+
+pub(super) fn lock(style: Style, args: &LockArgs) -> Result<(), Failure> {
+    let selector = selector(&args.volume)?;
+    let what = format!("cannot lock volume {selector}");
+    let mut client = connect(&what)?;
+    let lock = if args.fail {
+        VolumeLock::FAIL
+    } else {
+        VolumeLock::HOLD
+    };
+    let volume = client
+        .volume_lock(&selector, lock)
+        .map_err(Failure::netlink(what))?;
+    pass_on_warning(style, &mut client);
+    match style {
+        Style::Json => print_json(OneVolume {
+            volume: (&volume).into(),
+        }),
+        Style::Plain => Ok(()),
+        Style::Terminal => print(&format!(
+            "locked volume {}: its I/O {}\n",
+            output::name(&volume),
+            output::lock(&volume)
+        )),
+    }
+}
+
+pub(super) fn unlock(style: Style, args: &UnlockArgs) -> Result<(), Failure> {
+    let selector = selector(&args.volume)?;
+    let what = format!("cannot unlock volume {selector}");
+    see_user_keys();
+    let mut client = connect(&what)?;
+    let volume = client
+        .volume_unlock(&selector, args.key.as_deref())
+        .map_err(Failure::netlink(what))?;
+    pass_on_warning(style, &mut client);
+    warn_if_slow(style, &volume);
+    match style {
+        Style::Json => print_json(OneVolume {
+            volume: (&volume).into(),
+        }),
+        Style::Plain => Ok(()),
+        Style::Terminal => print(&format!("unlocked volume {}\n", output::name(&volume))),
+    }
+}
+
+/// Warns of a cipher that takes one block at a time.
+fn warn_if_slow(style: Style, volume: &Volume) {
+    if volume.cipher_slow == Some(true) {
+        print_warning(
+            style == Style::Json,
+            &format!(
+                "volume {} is encrypted by {}, which is slow; \
+                 is the kernel's module for this processor loaded (aesni_intel)?",
+                output::name(volume),
+                output::text(&volume.cipher_driver)
+            ),
+        );
     }
 }
 

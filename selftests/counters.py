@@ -21,7 +21,7 @@ import keys  # noqa: E402
 from fio import fio  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
 from netlink import Refused, Socket  # noqa: E402
-from stats import (BUCKETS, OPS, STAGES, Stat, bounds, dump,  # noqa: E402
+from stats import (BUCKETS, OPS, Stat, bounds, dump,  # noqa: E402
                    stat)
 from stor import (BLKDISCARD, BLKZEROOUT, C, MIB, Disk,  # noqa: E402
                   Stor, clean, module, number_of, one_of_each, pattern, run,

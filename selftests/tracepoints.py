@@ -42,8 +42,9 @@ def events(device):
     dev = f"{os.major(number)}:{os.minor(number)}"
     with trace("stor", EVENT) as lines:
         equal(sorted(path.name for path in (TRACING / "events/stor").iterdir()
-                     if path.is_dir()), sorted({*WAY, *SEALED["read"],
-                                        *SEALED["write"]}), "tracepoints")
+                     if path.is_dir()),
+              sorted({*WAY, *SEALED["read"], *SEALED["write"]}),
+              "tracepoints")
 
         def collect():
             found = []

@@ -11,30 +11,38 @@ The tests are steps of one story, each from where the last one has ended.
 """
 
 import base64
+import collections
 import contextlib
+import itertools
+import mmap
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import dump  # noqa: E402
 import netlink  # noqa: E402
 from blktrace import TRACING  # noqa: E402
-from stor import (HERE, MIB, Disk, backings, ready, run, settle,  # noqa: E402
-                  unload)
+from stor import (MIB, Disk, backings, load, ready, run,  # noqa: E402
+                  settle, unload)
 from tap import check, equal, main, note, test, wait_until  # noqa: E402
 
 # By its label: length, type.
 KEYS = {"short": (32, "user"), "long": (64, "logon")}
 # Away from where udev looks for file systems, which would have copies.
 AT = 32 * MIB
-MARKER = 128
-WRITES = 10000
+CACHED = 48 * MIB
+MARKER, MARKERS = 128, 10000
+# Of writes, and how far from the beginning of a page their memory is.
 SIZES = [4096, 8192, 65536, 131072]
+SHIFTS = [0, 512]
 
 # What was said and shown while the keys were in use.
 told = []
+begin = time.time()
 
 
 def storadm(*words):
@@ -42,6 +50,9 @@ def storadm(*words):
     done = run("storadm", *words)
     told.append(f"{done.args}\n{done.stdout}{done.stderr}".encode())
     return done.stdout
+
+
+Story = collections.namedtuple("Story", "lab stor devices unseen")
 
 
 class Listening:
@@ -67,7 +78,7 @@ def setup():
     stor = ready()
     stor.sock.sock = Listening(stor.sock.sock)
     (TRACING / "events/stor/enable").write_text("1")
-    return lab, stor, devices
+    return (Story(lab, stor, devices, unseen()),)
 
 
 def name(label):
@@ -75,22 +86,23 @@ def name(label):
     return f"{KEYS[label][1]}:stor:{label}"
 
 
-def keys_gone():
-    """Whether the kernel has forgotten all keys that were removed.
+def unseen():
+    """How many keys of root's the kernel has that nobody can see.
 
-    It does so some time later; the keys of root that it still has, whether
-    anybody can see them or not, are in /proc/key-users.
+    Some are its own; others were removed, and are wiped some time later.
     """
-    if any(f"stor:{label}" in pathlib.Path("/proc/keys").read_text()
-           for label in KEYS):
-        return False
-    visible = sum(line.split()[5] == "0" for line in
-                  pathlib.Path("/proc/keys").read_text().splitlines())
-    for line in pathlib.Path("/proc/key-users").read_text().splitlines():
-        uid, _, counts, _, _ = line.split()
-        if uid == "0:":
-            return int(counts.split("/")[0]) == visible
-    return False
+    seen = sum(line.split()[5] == "0" for line in
+               pathlib.Path("/proc/keys").read_text().splitlines())
+    (count,) = re.findall(r"^\s*0: *\d+ (\d+)/", pathlib.Path(
+        "/proc/key-users").read_text(), flags=re.M)
+    return int(count) - seen
+
+
+def keys_gone(usual):
+    """Whether the kernel has forgotten all keys that were removed."""
+    text = pathlib.Path("/proc/keys").read_text()
+    return (not any(f"stor:{label}" in text for label in KEYS)
+            and unseen() == usual)
 
 
 def ciphers():
@@ -105,31 +117,32 @@ def ciphers():
 
 
 @test
-def added(lab, _stor, _devices):
+def added(story):
     """a key that was added is in its keyring, and nowhere else"""
     for label, (length, kind) in KEYS.items():
         told.append(dump.give(
-            lab.key(label, length), "storadm", "key", "add", f"stor:{label}",
+            story.lab.key(label, length), "storadm", "key", "add", f"stor:{label}",
             "--type", kind).encode())
     # What brought them in may have left some of them where it is not cleared.
     for _ in range(3):
         dump.scrub()
-        found = lab.search().tell("added")
+        found = story.lab.search().tell("added")
         if all(found.times(label, "whole") == 1
                and found.counts(label)["rounds"] == 0 for label in KEYS):
             break
     for label, (length, _) in KEYS.items():
-        equal(found.counts(label), {"whole": 1, "pieces": length // 8,
-                                    "rounds": 0, "text": 0}, label)
+        equal(found.counts(label),
+              {"whole": 1, "pieces": length // 8, "rounds": 0, "swapped": 0,
+               "text": 0}, label)
         equal(found.times(label, "pieces"), length // 8, label)
         found.none(label, "drives")
 
 
 @test
-def used(lab, stor, devices):
+def used(story):
     """while a volume has it, its round keys are found"""
     before = ciphers()
-    for label, device in zip(KEYS, devices):
+    for label, device in zip(KEYS, story.devices):
         storadm("volume", "create", label, "--backing", device, "--key",
                 name(label))
     settle()
@@ -140,80 +153,89 @@ def used(lab, stor, devices):
             for at in range(0, 4 * MIB, MIB):
                 disk.write(at, bytes(MIB))
                 equal(disk.read(at, MIB), bytes(MIB), "what was written")
-    found = lab.search().tell("used")
+    found = story.lab.search().tell("used")
     for label in KEYS:
         for kind in "pieces", "rounds":
-            check(found.counts(label)[kind], f"{label}: no {kind}")
+            equal(found.missing(label, kind), 0, f"{label}: missing {kind}")
         equal(found.times(label, "whole"), 1, f"{label}: not only in a keyring")
         equal(found.counts(label)["text"], 0, f"{label}: in writing")
         found.none(label, "drives")
     # Volumes that are refused, and gone, leave no more than those.
     for _ in range(8):
-        for label, device in zip(KEYS, devices):
+        for label, device in zip(KEYS, story.devices):
             with contextlib.suppress(netlink.Refused):
-                stor.new("twice", device, key=name(label))
-                stor.delete(name="twice")
+                story.stor.new("twice", device, key=name(label))
+                story.stor.delete(name="twice")
 
 
-def contents(folder, most=1 << 20):
-    """What all files below a folder say."""
-    for path in sorted(pathlib.Path(folder).rglob("*")):
+def read(paths):
+    """What files say, those that can be read."""
+    text = []
+    for path in paths:
+        # A process may end, and a file of sysfs have nothing to say.
         with contextlib.suppress(OSError):
             if path.is_file() and not path.is_symlink():
                 with open(path, "rb") as file:
-                    yield f"\n{path}: ".encode() + file.read(most)
+                    text.append(f"\n{path}: ".encode() + file.read(1 << 20))
+    return b"".join(text)
+
+
+def below(*folders, since=0):
+    """Files, that have changed since then."""
+    for folder in folders:
+        for path in pathlib.Path(folder).rglob("*"):
+            with contextlib.suppress(OSError):
+                if path.lstat().st_mtime >= since:
+                    yield path
 
 
 @test
-def not_told(lab, stor, _devices):
+def not_told(story):
     """nothing that can be read has a byte of it"""
-    told.append(repr(stor.dump()).encode())
+    told.append(repr(story.stor.dump()).encode())
     for words in (["volume", "list"], ["volume", "show", "long"],
                   ["key", "list"], ["info"], ["stat"]):
         storadm(*words)
         storadm("--json", *words)
-    places = {
-        "sysfs": ["/sys/block/stor0/", "/sys/block/stor1/",
-                  "/sys/module/stor/", "/sys/kernel/debug/block/stor0",
-                  "/sys/kernel/debug/block/stor1"],
-        "files": ["/run", "/tmp", "/root", "/var", "/etc/storadm"],
+    proc = pathlib.Path("/proc")
+    texts = {
+        "the kernel log": run("dmesg").stdout.encode(),
+        "tracepoints": (TRACING / "trace").read_bytes(),
+        "what the tool and netlink said": b"\n".join(told),
+        "sysfs and debugfs": read(below(
+            "/sys/module/stor", *(f"/sys/{place}/stor{number}"
+                                  for place in ("block", "kernel/debug/block")
+                                  for number in range(len(KEYS))))),
+        "processes": read([*proc.glob("[0-9]*/cmdline"),
+                           *proc.glob("[0-9]*/environ")]),
+        "procfs": read([proc / "keys", proc / "key-users", proc / "crypto"]),
+        "files": read(below("/run", "/tmp", "/root", "/dev/shm", "/var/tmp",
+                            since=begin)),
     }
-    texts = {place: b"".join(part for folder in folders
-                             for part in contents(folder))
-             for place, folders in places.items()}
-    texts["the kernel log"] = run("dmesg").stdout.encode()
-    texts["tracepoints"] = (TRACING / "trace").read_bytes()
-    texts["what the tool and netlink said"] = b"\n".join(told)
-    texts["/proc"] = b"".join(
-        path.read_bytes() for kind in ("cmdline", "environ")
-        for path in pathlib.Path("/proc").glob(f"[0-9]*/{kind}")
-        if path.exists()) + b"".join(
-        pathlib.Path(f"/proc/{file}").read_bytes()
-        for file in ("keys", "key-users", "crypto", "kallsyms"))
     check(b"stor_lower_submit" in texts["tracepoints"], "no tracepoints")
     for what, text in texts.items():
         note(f"{what}: {len(text)} bytes")
         check(len(text) > 100, f"{what}: nothing to search")
-        found = lab.text(text)
+        found = story.lab.text(text)
         for label in KEYS:
             found.none(label)
 
 
 @test
-def removed(lab, _stor, _devices):
+def removed(story):
     """a key that left the keyring is with its volume only"""
     for label in KEYS:
         storadm("key", "remove", name(label))
-    wait_until(keys_gone, "the kernel forgets the keys")
-    found = lab.search().tell("removed")
+    wait_until(lambda: keys_gone(story.unseen), "the kernel forgets the keys")
+    found = story.lab.search().tell("removed")
     for label in KEYS:
         equal(found.counts(label)["whole"], 0, f"{label}: as a whole")
         for kind in "pieces", "rounds":
-            check(found.counts(label)[kind], f"{label}: no {kind}")
+            equal(found.missing(label, kind), 0, f"{label}: missing {kind}")
 
 
 @test
-def deleted(lab, _stor, _devices):
+def deleted(story):
     """of a deleted volume nothing of its key is left"""
     before = sum(ciphers().values())
     for label in KEYS:
@@ -221,9 +243,107 @@ def deleted(lab, _stor, _devices):
         storadm("volume", "delete", label)
     wait_until(lambda: sum(ciphers().values()) == before - len(KEYS),
                "the volumes end")
-    found = lab.search().tell("deleted")
+    found = story.lab.search().tell("deleted")
     for label in KEYS:
         found.none(label)
+
+
+def fill(memory, marker):
+    """Fill memory with markers, without a copy elsewhere."""
+    view = memoryview(memory)
+    done = MARKER
+    view[:done] = memoryview(marker)[:done]
+    while done < len(view):
+        length = min(done, len(view) - done)
+        view[done:done + length] = view[:length]
+        done += length
+
+
+def wipe(memory):
+    """Overwrite memory where it is."""
+    memoryview(memory)[:] = bytes(len(memory))
+
+
+def write_all(disk, memory, at):
+    """Write markers in all sizes, from all places in a page; where to go on."""
+    end = at + MARKERS * MARKER
+    for size, shift in itertools.cycle(itertools.product(SIZES, SHIFTS)):
+        if at >= end:
+            return at
+        data = memoryview(memory)[shift:shift + size]
+        equal(os.pwritev(disk.fd, [data], at), size, "bytes written")
+        at += size
+
+
+@test
+def marked(story):
+    """a marker written by 10000 is in the writer's memory, and on no drive"""
+    storadm("key", "add", "stor:marked", "--random", "512")
+    storadm("volume", "create", "marked", "--backing", story.devices[0],
+            "--key", "logon:stor:marked")
+    storadm("key", "remove", "logon:stor:marked")
+    settle()
+    marker = story.lab.marker("marker", MARKER)
+    out, back = (mmap.mmap(-1, max(SIZES) + MIB // 8) for _ in range(2))
+    fill(out, marker)
+    with Disk("/dev/stor0") as disk:
+        end = write_all(disk, out, AT)
+        for at in range(AT, end, max(SIZES)):
+            data = memoryview(back)[:min(max(SIZES), end - at)]
+            equal(os.preadv(disk.fd, [data], at), len(data), "bytes read")
+            check(data == memoryview(out)[:len(data)], "not what was written")
+    wipe(back)
+    # Through the page cache as well, which keeps it for now.
+    with open("/dev/stor0", "r+b", buffering=0) as cached:
+        for at in range(CACHED, CACHED + 2 * MIB, max(SIZES)):
+            os.pwrite(cached.fileno(), memoryview(out)[:max(SIZES)], at)
+        os.fsync(cached.fileno())
+        found = story.lab.search().tell("written")
+        check(found.times("marker", "whole") >= 2 * MIB // MARKER,
+              "fewer markers than in the page cache")
+        equal(found.missing("marker", "pieces"), 0, "missing pieces")
+        found.none("marker", "drives")
+        # What the page cache drops stays in free memory: that would hide
+        # what stor leaves there.
+        for at in range(CACHED, CACHED + 2 * MIB, MIB):
+            os.pwrite(cached.fileno(), bytes(MIB), at)
+        os.fsync(cached.fileno())
+    for memory in (marker, out):
+        wipe(memory)
+    pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+@test
+def unmarked(story):
+    """it is in no memory that writes were sealed in, kept or free"""
+    story.lab.search().tell("kept").none("marker")
+    storadm("volume", "delete", "marked")
+    unload()
+    try:
+        story.lab.search().tell("unloaded").none("marker")
+    finally:
+        load()
+
+
+@test
+def searched(story):
+    """had there been something, the search would have found it"""
+    # From here on this process has a secret.
+    turned = bytes.fromhex(story.lab.key("control", 64))
+    key = bytes(255 - byte for byte in turned)
+    for text, kind in ((key, "whole"), (key[8:16], "pieces"),
+                       (b"key: " + key.hex(" ").encode(), "text"),
+                       (key.hex().upper().encode(), "text"),
+                       (b'{"key": "' + base64.b64encode(key), "text")):
+        found = story.lab.text(b"some text " + text + b" more of it")
+        check(found.counts("control", "text")[kind], f"{kind}: not found")
+    found = story.lab.text(b"some text " + turned)
+    found.none("control")
+    with Disk(story.devices[-1]) as disk:
+        disk.write(disk.size() - 4096, key + bytes(4096 - len(key)))
+    found = story.lab.search().tell("control")
+    for place in "memory", "drives":
+        check(found.counts("control", place)["whole"], f"{place}: not found")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ class Pattern(typing.NamedTuple):
     data: bytes
 
 
-# Kinds: all of it; a piece of it; a piece of what AES makes of it; a piece of it in writing.
-WHOLE, PIECES, ROUNDS, TEXT = "whole", "pieces", "rounds", "text"
+# Kinds: all of it; a piece of it; a piece of what AES makes of it, and of that as words of the
+# other byte order; a piece of it in writing.
+WHOLE, PIECES, ROUNDS, SWAPPED, TEXT = "whole", "pieces", "rounds", "swapped", "text"
 
 
 def _double(value: int) -> int:
@@ -122,11 +123,12 @@ def of_bytes(label: str, secret: bytes) -> list[Pattern]:
 
 def of_xts_key(label: str, key: bytes) -> list[Pattern]:
     """What a key of AES-XTS leaves behind: itself, and the round keys of both halves."""
-    pieces = set(cut(key))
-    rounds = set()
+    rounds, turned = set(), set()
     for half in (key[: len(key) // 2], key[len(key) // 2 :]):
         for one in round_keys(half) + decryption_keys(half):
-            for order in (one, swapped(one)):
-                rounds |= set(cut(order))
-    found = [Pattern(label, ROUNDS, piece) for piece in sorted(rounds - pieces)]
+            rounds |= set(cut(one))
+            turned |= set(cut(swapped(one)))
+    # The first ones are the key itself.
+    found = [Pattern(label, ROUNDS, piece) for piece in sorted(rounds - set(cut(key)))]
+    found += [Pattern(label, SWAPPED, piece) for piece in sorted(turned)]
     return of_bytes(label, key) + found

@@ -20,23 +20,23 @@ TURN = """import sys
 sys.stdout.buffer.write(bytes(255 - byte for byte in
                               bytes.fromhex(sys.argv[1])))"""
 
-# Takes memory until little is left, of which the kernel clears what it gives.
-# Each CPU has some that another one does not get.
-SCRUB = """import mmap, os, sys
+# Takes memory until little is left; the kernel clears what it gives. Each CPU
+# has some that another one does not get.
+SCRUB = """import itertools, mmap, os
 def free():
     for line in open("/proc/meminfo"):
         if line.startswith("MemFree:"):
             return int(line.split()[1]) << 10
 taken = []
-for cpu in sorted(os.sched_getaffinity(0)) * 2:
+size = 4 << 20
+for cpu in itertools.cycle(sorted(os.sched_getaffinity(0))):
     os.sched_setaffinity(0, [cpu])
-    size = 4 << 20
-    while size >= 1 << 16:
-        if free() < (3 << 20) + size:
-            size >>= 1
-            continue
-        taken.append(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE
-                               | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE))
+    while size and free() < (12 << 20) + size:
+        size >>= 1
+    if size < 1 << 16:
+        break
+    taken.append(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE
+                           | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE))
 """
 
 

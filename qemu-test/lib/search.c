@@ -11,7 +11,7 @@
  */
 #define _GNU_SOURCE		/* SEEK_DATA */
 #include <fcntl.h>
-#include <stdint.h>
+#include <linux/types.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@
 #define CHUNK 4096
 
 struct pattern {
-	const uint8_t *bytes;
+	const __u8 *bytes;
 	size_t length;
 	struct pattern *next;	/* that begins with the same two bytes */
 	unsigned long count;
@@ -42,16 +42,16 @@ static void fail(const char *what)
 	exit(1);
 }
 
-static uint16_t two(const uint8_t *at)
+static __u16 two(const __u8 *at)
 {
-	uint16_t value;
+	__u16 value;
 
 	memcpy(&value, at, sizeof(value));
 	return value;
 }
 
 /* The whole of a file; a hole in it costs nothing until it is looked at. */
-static const uint8_t *map(const char *path, size_t *size)
+static const __u8 *map(const char *path, size_t *size)
 {
 	int fd = open(path, O_RDONLY);
 	struct stat stat;
@@ -72,7 +72,7 @@ static const uint8_t *map(const char *path, size_t *size)
 static void take_patterns(const char *path)
 {
 	size_t size, at = 0;
-	const uint8_t *data = map(path, &size);
+	const __u8 *data = map(path, &size);
 
 	while (at < size) {
 		struct pattern *pattern = &patterns[total];
@@ -90,12 +90,12 @@ static void take_patterns(const char *path)
 	}
 }
 
-static int is_zero(const uint8_t *at, size_t length)
+static int is_zero(const __u8 *at, size_t length)
 {
 	return !*at && !memcmp(at, at + 1, length - 1);
 }
 
-static void search(const char *path, const uint8_t *data, size_t from, size_t to)
+static void search(const char *path, const __u8 *data, size_t from, size_t to)
 {
 	size_t at;
 
@@ -120,7 +120,7 @@ static void search(const char *path, const uint8_t *data, size_t from, size_t to
 static void search_file(const char *path)
 {
 	size_t size;
-	const uint8_t *data = map(path, &size);
+	const __u8 *data = map(path, &size);
 	int fd = open(path, O_RDONLY);
 	off_t from, to = 0;
 

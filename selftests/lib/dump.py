@@ -102,10 +102,10 @@ class Found:
         there, found, _ = self.by_label[label][place][kind]
         return there - found
 
-    def tell(self, what):
-        """A line for each secret and place: found patterns of all, times."""
-        for label, places in self.by_label.items():
-            for place, kinds in places.items():
+    def tell(self, what, *labels):
+        """A line for each place: found patterns of all, times."""
+        for label in labels:
+            for place, kinds in self.by_label[label].items():
                 tap.note(f"{what}: {label} in {place}: " + ", ".join(
                     f"{kind} {found}/{there}" + (f" ({times} times)"
                                                  if found else "")

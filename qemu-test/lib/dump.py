@@ -89,7 +89,7 @@ class Search:
 
     def add(self, found: list[patterns.Pattern]) -> None:
         """Search for these as well."""
-        self.patterns += found
+        self.patterns += [one for one in found if one not in self.patterns]
         file = b"".join(bytes([len(one.data)]) + one.data for one in self.patterns)
         os.pwrite(self.file, file, 0)
 

@@ -158,14 +158,15 @@ def added(story):
     for _ in range(5):
         dump.scrub()
         found = story.lab.search().tell("added", *KEYS)
-        if all(found.times(label, "whole") == 1
-               and found.counts(label)["rounds"] == 0 for label in KEYS):
+        if all(found.times(label, "pieces") == length // PIECE
+               for label, (length, _) in KEYS.items()):
             break
     for label, (length, _) in KEYS.items():
         equal(found.counts(label),
               {"whole": 1, "pieces": length // PIECE, "rounds": 0, "swapped": 0,
                "text": 0}, label)
         equal(found.times(label, "pieces"), length // PIECE, label)
+        equal(found.times(label, "whole"), 1, label)
         found.none(label, "drives")
 
 
@@ -308,9 +309,14 @@ def fill(memory, marker):
         done += length
 
 
-def wipe(memory):
-    """Overwrite memory where it is."""
-    memoryview(memory)[:] = bytes(len(memory))
+def wipe(*memories):
+    """Overwrite memory where it is, and registers as they were used for it."""
+    other = mmap.mmap(-1, mmap.PAGESIZE)
+    other[:] = bytes(range(256)) * (mmap.PAGESIZE // 256)
+    for memory in memories:
+        fill(memory, other)
+        check(memoryview(memory)[:MARKER] == memoryview(other)[:MARKER],
+              "not overwritten")
 
 
 def write_all(disk, memory, at):
@@ -341,10 +347,9 @@ def cached(story):
         found = story.lab.search().tell("cached", "marker")
         # What the page cache drops stays in free memory, and would hide what
         # stor leaves there.
-        wipe(memory)
+        wipe(marker, memory)
         equal(os.pwrite(disk.fileno(), memory, AT), CACHED, "bytes written")
         os.fsync(disk.fileno())
-    wipe(marker)
     pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
     # Once in the memory of whoever writes and once in the page cache.
     equal(found.times("marker", "whole"), 2 * CACHED // MARKER + 1,
@@ -366,8 +371,7 @@ def written(story):
             check(data == memoryview(memory)[:len(data)], "other bytes")
         # At the end of all, what has just been used was used for a marker.
         write_all(disk, memory, AT)
-        for used_up in marker, memory, back:
-            wipe(used_up)
+        wipe(marker, memory, back)
         found = story.lab.search().tell("written", "marker")
     found.none("marker")
 

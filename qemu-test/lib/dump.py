@@ -4,7 +4,7 @@
 A program in the VM asks by the port stor.dump (`vm run --dump`), a line for each question:
 
     key LABEL BYTES     make a key of AES-XTS
-    marker LABEL BYTES  make any other secret
+    marker LABEL BYTES  make a piece of data
     search              look for all secrets in the memory of the VM and on its drives
     text BYTES          look for them in what follows the line
 
@@ -165,7 +165,7 @@ class Server:
     def _answer(self, words: list[str], lines: io.BufferedRWPair) -> object:
         if words[:1] in (["key"], ["marker"]) and len(words) == 3:
             made = secret(words[1], min(int(words[2]), SECRET_MAX))
-            of = patterns.of_xts_key if words[0] == "key" else patterns.of_bytes
+            of = patterns.of_xts_key if words[0] == "key" else patterns.of_marker
             self.search.add(of(words[1], made))
             return bytes(255 - byte for byte in made).hex()
         if words == ["search"]:

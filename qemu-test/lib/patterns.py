@@ -7,6 +7,7 @@ import typing
 # What was overwritten in part, or went through a register, is found as well. Another 8 bytes
 # that happen to be the same are not to be expected in any memory.
 PIECE = 8
+LINE = 64
 
 
 class Pattern(typing.NamedTuple):
@@ -86,9 +87,9 @@ def decryption_keys(key: bytes) -> list[bytes]:
     return keys
 
 
-def cut(data: bytes) -> list[bytes]:
+def cut(data: bytes, length: int = PIECE) -> list[bytes]:
     """Its pieces, side by side."""
-    return [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+    return [data[at : at + length] for at in range(0, len(data), length)]
 
 
 def swapped(data: bytes) -> bytes:
@@ -114,11 +115,11 @@ def written(secret: bytes) -> set[bytes]:
     return found
 
 
-def of_bytes(label: str, secret: bytes) -> list[Pattern]:
-    """What any secret leaves behind."""
-    found = [Pattern(label, WHOLE, secret)]
-    found += [Pattern(label, PIECES, piece) for piece in cut(secret)]
-    return found + [Pattern(label, TEXT, text) for text in sorted(written(secret))]
+def of_marker(label: str, marker: bytes) -> list[Pattern]:
+    """What data leaves behind. Whoever writes it has some in registers, so also in memory, when
+    another program gets its turn: that is not what is searched for."""
+    found = [Pattern(label, WHOLE, marker)]
+    return found + [Pattern(label, PIECES, piece) for piece in cut(marker, LINE)]
 
 
 def of_xts_key(label: str, key: bytes) -> list[Pattern]:
@@ -131,4 +132,6 @@ def of_xts_key(label: str, key: bytes) -> list[Pattern]:
     # The first ones are the key itself.
     found = [Pattern(label, ROUNDS, piece) for piece in sorted(rounds - set(cut(key)))]
     found += [Pattern(label, SWAPPED, piece) for piece in sorted(turned)]
-    return of_bytes(label, key) + found
+    found += [Pattern(label, TEXT, text) for text in sorted(written(key))]
+    found += [Pattern(label, PIECES, piece) for piece in cut(key)]
+    return [Pattern(label, WHOLE, key)] + found

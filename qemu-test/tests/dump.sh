@@ -23,7 +23,7 @@ check "what is in a file is found and counted, and nothing else" python '
 search = dump.Search(pathlib.Path("/tmp"))
 key = dump.secret("key", 64)
 search.add(patterns.of_xts_key("key", key))
-search.add(patterns.of_bytes("other", dump.secret("other", 64)))
+search.add(patterns.of_marker("other", dump.secret("other", 64)))
 file = os.memfd_create("file")
 def found(*parts):
     os.truncate(file, 0)

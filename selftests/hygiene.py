@@ -242,6 +242,12 @@ def below(*folders, since=0):
 def not_told(story):
     """nothing that can be read has a byte of it"""
     told.append(repr(story.stor.dump()).encode())
+    calls = run("strace", "-f", "-e", "trace=open,openat,creat", "storadm",
+                "key", "add", "stor:other", "--random", "512").stderr
+    storadm("key", "remove", "logon:stor:other")
+    check("O_RDONLY" in calls, f"no calls: {calls}")
+    check(not re.search("O_WRONLY|O_RDWR|O_CREAT|creat", calls),
+          f"the tool writes files: {calls}")
     for words in (["volume", "list"], ["volume", "show", "long"],
                   ["key", "list"], ["info"], ["stat"]):
         storadm(*words)

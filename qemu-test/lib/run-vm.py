@@ -29,6 +29,7 @@ import time
 import tty
 import typing
 
+import dump
 import klog
 
 EXIT_LOG = 70  # the kernel log has what it must not have
@@ -104,6 +105,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--icount", action="store_true")
     parser.add_argument("--kopt", action="append", default=[])
     parser.add_argument("--plugin", default="")
+    parser.add_argument("--dump", action="store_true")
     parser.add_argument("--timeout", type=positive, default=600)
     parser.add_argument("--tty", action="store_true")
     parser.add_argument("command", nargs="*")
@@ -163,6 +165,14 @@ def qemu_options(args: argparse.Namespace, ports: dict[str, int], drives: list[i
             f"logical_block_size={1 << lbads},physical_block_size={1 << lbads}",
         ]
     return opts
+
+
+def dump_server(args: argparse.Namespace, drives: list[int]) -> dump.Server | None:
+    """Who answers questions about the VM's memory, if the VM may ask."""
+    if not args.dump:
+        return None
+    # What fds stand for is read until the end.
+    return dump.Server(JOB, make_drive(0), [os.dup(fd) for fd in drives])
 
 
 def virtme_command(args: argparse.Namespace, qemu_opts: list[str]) -> list[str]:
@@ -296,7 +306,13 @@ class Vm:
         pipes = {name: os.pipe() for name in ("out", "err", "rc", "console")}
         drives = [make_drive(drive.nbytes) for drive in args.nvme]
         ports = {name: pipes[name][1] for name in ("out", "err", "rc")}
-        command = virtme_command(args, qemu_options(args, ports, drives))
+        qemu_opts = qemu_options(args, ports, drives)
+        fds = list(ports.values()) + drives
+        dumps = dump_server(args, drives)
+        if dumps:
+            qemu_opts += dumps.qemu_options()
+            fds += dumps.fds()
+        command = virtme_command(args, qemu_opts)
         self.streams = {
             "out": Stream(self.token.encode(), 1),
             "err": Stream(self.token.encode(), 2),
@@ -311,9 +327,11 @@ class Vm:
             stdin=subprocess.PIPE if args.tty else subprocess.DEVNULL,
             stdout=pipes["console"][1],
             stderr=pipes["console"][1],
-            pass_fds=list(ports.values()) + drives,
+            pass_fds=fds,
             start_new_session=True,
         )
+        if dumps:
+            dumps.start()
         self.selector = selectors.DefaultSelector()
         for name, (reader, writer) in pipes.items():
             os.close(writer)

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use stor_netlink::{Change, NewVolume, Selector};
+use stor_netlink::{Change, NewVolume, Selector, Volume};
 
 use super::{connect, key::see_user_keys, pass_on_warning};
 use crate::cli::{CreateArgs, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs};
@@ -31,23 +31,28 @@ pub(super) fn create(style: Style, args: &CreateArgs) -> Result<(), Failure> {
         .volume_new(&request)
         .map_err(Failure::netlink(what))?;
     pass_on_warning(style, &mut client);
+    created(style, &volume)
+}
+
+/// Tells of a volume that was made.
+pub(super) fn created(style: Style, volume: &Volume) -> Result<(), Failure> {
     if volume.cipher_slow == Some(true) {
         print_warning(
             style == Style::Json,
             &format!(
                 "volume {} is encrypted by {}, which is slow; \
                  is the kernel's module for this processor loaded (aesni_intel)?",
-                output::name(&volume),
+                output::name(volume),
                 output::text(&volume.cipher_driver)
             ),
         );
     }
     match style {
         Style::Json => print_json(OneVolume {
-            volume: (&volume).into(),
+            volume: volume.into(),
         }),
-        Style::Plain => print(&format!("{}\n", disk_path(&volume))),
-        Style::Terminal => print(&format!("created volume {}\n", output::summary(&volume))),
+        Style::Plain => print(&format!("{}\n", disk_path(volume))),
+        Style::Terminal => print(&format!("created volume {}\n", output::summary(volume))),
     }
 }
 
@@ -71,7 +76,7 @@ fn request(args: &CreateArgs) -> Result<NewVolume, Failure> {
 }
 
 /// The path as the module shall record it: absolute, but with symbolic links as given.
-fn absolute(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<Vec<u8>, Failure> {
     match path::absolute(path) {
         Ok(path) => Ok(path.into_os_string().into_vec()),
         Err(_) if path.as_os_str().is_empty() => Err(Failure::new(
@@ -102,7 +107,7 @@ pub(super) fn delete(style: Style, args: &SelectorArgs) -> Result<(), Failure> {
 
 /// Does something, but gives whoever has the disk open a moment to close it: udev looks at each new
 /// disk, and again after each that has been written to.
-fn when_closed<T>(
+pub(super) fn when_closed<T>(
     mut something: impl FnMut() -> Result<T, stor_netlink::Error>,
 ) -> Result<T, stor_netlink::Error> {
     let start = Instant::now();

@@ -86,8 +86,6 @@ pub struct Plan {
     pub length: Option<u64>,
     /// What is encrypted by itself, in bytes.
     pub sector: u32,
-    /// What is added to the number of a sector, in units of 512 bytes.
-    pub iv_offset: u64,
     /// Length of the key in bytes.
     pub key_size: usize,
     /// Whether the header has discards passed on.
@@ -135,7 +133,6 @@ impl Header {
             offset,
             length,
             sector: segment.sector_size.unwrap_or(512),
-            iv_offset: number(segment.iv_tweak.as_deref().unwrap_or("0"))?,
             key_size,
             discard: self.config.flags.iter().any(|it| it == "allow-discards"),
             digest: format!("{} {}", digest.salt, digest.digest),
@@ -201,11 +198,17 @@ impl Header {
                 integrity.kind
             ));
         }
-        match segment.encryption.as_deref() {
-            Some(CIPHER) => Ok(segment),
-            cipher => Err(format!(
+        if segment.encryption.as_deref() != Some(CIPHER) {
+            return Err(format!(
                 "its cipher is {}, stor has {CIPHER}",
-                cipher.unwrap_or("missing")
+                segment.encryption.as_deref().unwrap_or("missing")
+            ));
+        }
+        // cryptsetup never writes another one, and would read it as 0: whose data would that be?
+        match segment.iv_tweak.as_deref() {
+            None | Some("0") => Ok(segment),
+            Some(other) => Err(format!(
+                "its sectors count from {other} (iv_tweak), stor takes 0"
             )),
         }
     }
@@ -271,7 +274,6 @@ mod tests {
             offset: 16 << 20,
             length: None,
             sector: 4096,
-            iv_offset: 0,
             key_size: 64,
             discard: false,
             digest: "c2FsdA== ZGlnZXN0".into(),
@@ -285,7 +287,6 @@ mod tests {
         let segment = &mut value["segments"]["0"];
         segment["offset"] = json!("33554432");
         segment["size"] = json!("1048576");
-        segment["iv_tweak"] = json!("80");
         segment["sector_size"] = json!(512);
         value["keyslots"]["0"]["key_size"] = json!(32);
         value["config"]["flags"] = json!(["allow-discards"]);
@@ -294,7 +295,6 @@ mod tests {
             offset: 32 << 20,
             length: Some(1 << 20),
             sector: 512,
-            iv_offset: 80,
             key_size: 32,
             discard: true,
             digest: "c2FsdA== ZGlnZXN0".into(),
@@ -362,6 +362,10 @@ mod tests {
                 format!("its cipher is {cipher}, stor has aes-xts-plain64")
             );
         }
+        assert_eq!(
+            refused(|it| it["segments"]["0"]["iv_tweak"] = json!("80")),
+            "its sectors count from 80 (iv_tweak), stor takes 0"
+        );
         for (size, bits) in [(0, 0), (48, 384), (128, 1024)] {
             assert_eq!(
                 refused(|it| it["keyslots"]["0"]["key_size"] = json!(size)),
@@ -387,7 +391,7 @@ mod tests {
     #[test]
     fn numbers_that_are_none_do_no_harm() {
         let why = "its header has something else for a number";
-        for key in ["offset", "size", "iv_tweak"] {
+        for key in ["offset", "size"] {
             for text in ["", "-1", "18446744073709551616", "x"] {
                 assert_eq!(refused(|it| it["segments"]["0"][key] = json!(text)), why);
             }

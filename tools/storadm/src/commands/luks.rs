@@ -57,7 +57,7 @@ pub(super) fn open(style: Style, args: &OpenLuksArgs) -> Result<(), Failure> {
             read_only: args.read_only.then_some(true),
             key: Some(key.name.clone()),
             crypto_sector: Some(plan.sector),
-            iv_offset: Some(plan.iv_offset),
+            iv_offset: Some(0),
             iv_large_sectors: None,
             discard: (args.allow_discards || plan.discard).then_some(true),
         })

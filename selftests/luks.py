@@ -184,7 +184,7 @@ def files(stor, devices, tool):
     """files of cryptsetup are stor's, and the other way round"""
     for block, sector, bits, area in (
             (512, 512, 512, ()), (512, 4096, 256, SMALL),
-            (512, 2048, 512, SMALL), (4096, 4096, 512, SMALL)):
+            (4096, 4096, 512, SMALL)):
         with made(devices, "--sector-size", str(sector), "--key-size",
                   str(bits), block=block, area=area) as container:
             there_and_back(stor, tool, container)
@@ -331,13 +331,13 @@ def terminal(stor, devices, tool):
 
 @test
 def argon2(stor, devices, tool):
-    """key slots that ask for memory, all of it locked"""
-    for memory in ("65536", "262144"):
-        with made(devices, "--pbkdf", "argon2id", "--pbkdf-memory", memory,
-                  "--pbkdf-force-iterations", "4", "--pbkdf-parallel",
-                  "2") as container:
-            open_luks(tool, container)
-            stor.delete(name="one")
+    """a key slot that asks for memory, all of it locked"""
+    # Eight times what a process may lock that has no privilege.
+    with made(devices, "--pbkdf", "argon2id", "--pbkdf-memory", "65536",
+              "--pbkdf-force-iterations", "4", "--pbkdf-parallel",
+              "2") as container:
+        open_luks(tool, container)
+        stor.delete(name="one")
 
 
 @test
@@ -399,7 +399,7 @@ REENCRYPTED = ('it is being reencrypted; let "cryptsetup reencrypt '
 
 @test
 def reencryption(stor, devices, tool):
-    """one that is being reencrypted is refused, and opened when it is done"""
+    """one that is being reencrypted is refused"""
     with made(devices, "--sector-size", "512") as container:
         container.edit(lambda it: it["segments"]["0"].update(
             size=str(8 * MIB)))

@@ -152,6 +152,7 @@ mod tests {
                 "storadm.8",
                 "storadm-volume.8",
                 "storadm-volume-create.8",
+                "storadm-volume-open-luks.8",
                 "storadm-volume-delete.8",
                 "storadm-volume-set.8",
                 "storadm-volume-gate.8",

@@ -4,6 +4,7 @@
 
 mod info;
 mod key;
+mod luks;
 mod monitor;
 mod stat;
 mod top;
@@ -20,6 +21,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
     let style = Style::detect(cli.common.json);
     match &cli.command {
         Command::Volume(VolumeCommand::Create(args)) => volume::create(style, args),
+        Command::Volume(VolumeCommand::OpenLuks(args)) => luks::open(style, args),
         Command::Volume(VolumeCommand::Delete(args)) => volume::delete(style, args),
         Command::Volume(VolumeCommand::Set(args)) => volume::set(style, args),
         Command::Volume(VolumeCommand::Gate(args)) => volume::gate(style, args),

@@ -83,6 +83,20 @@ impl Secret {
         )
     }
 
+    /// Has somebody else write a key, and say how long it is.
+    ///
+    /// # Errors
+    ///
+    /// That of `write`.
+    pub fn fill<E>(write: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<Self, E> {
+        let mut secret = Self {
+            bytes: Box::new(Zeroizing::new([0; KEY_MAX + 1])),
+            length: 0,
+        };
+        secret.length = write(&mut secret.bytes[..])?;
+        Ok(secret)
+    }
+
     fn check(self) -> Result<Self, BadKey> {
         if self.length > KEY_MAX {
             return Err(BadKey::Rule(format!(

@@ -31,10 +31,7 @@ impl Signals {
     /// From here on these signals wait until they are asked for. `what` fails if this does.
     pub(crate) fn catch(what: &str) -> Result<Self, Failure> {
         let catch = || {
-            let mut signals = SigSet::empty();
-            signals.add(Signal::SIGINT);
-            signals.add(Signal::SIGTERM);
-            signals.add(Signal::SIGHUP);
+            let signals = Self::set();
             signals.thread_block()?;
             SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         };
@@ -42,6 +39,19 @@ impl Signals {
             Ok(fd) => Ok(Self(fd)),
             Err(errno) => Err(Failure::system(what, &errno.into())),
         }
+    }
+
+    /// From here on they do again what they do to any program; those that have come, too.
+    pub(crate) fn release(self, what: &str) -> Result<(), Failure> {
+        Self::set()
+            .thread_unblock()
+            .map_err(|errno| Failure::system(what, &errno.into()))
+    }
+
+    fn set() -> SigSet {
+        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]
+            .into_iter()
+            .collect()
     }
 
     /// Waits until `fd` can be read, or until `deadline`.

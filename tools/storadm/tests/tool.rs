@@ -32,7 +32,7 @@ fn module_is_loaded() -> bool {
     Path::new("/sys/module/stor").exists()
 }
 
-const EVERY_COMMAND: [&str; 13] = [
+const EVERY_COMMAND: [&str; 15] = [
     "info",
     "monitor",
     "volume list",
@@ -41,6 +41,8 @@ const EVERY_COMMAND: [&str; 13] = [
     "volume delete --index 0",
     "volume create vm1 --backing /dev/null --length 2048s",
     "volume create vm1 --backing /dev/null --read-only",
+    "volume open-luks /dev/null vm1",
+    "volume open-luks /dev/null vm1 --key-file - --key-slot 31 --allow-discards",
     "volume set vm1 --length 1G --read-only off",
     "volume gate vm1",
     "stat",
@@ -78,6 +80,9 @@ fn wrong_usage() {
         "volume create vm1 --backing /dev/x --length 1X",
         "volume create vm1 --backing /dev/x --length 99999999T",
         "volume create vm1 --backing /dev/x --uuid 12",
+        "volume open-luks /dev/x",
+        "volume open-luks /dev/x vm1 --key-slot 32",
+        "volume open-luks /dev/x vm1 --key-slot -1",
         "volume show",
         "volume show vm1 --index 1",
         "volume delete vm1 vm2",

@@ -88,6 +88,13 @@ Examples:
   storadm volume create image --backing /dev/nvme0n1 --offset 20G --length 4G --read-only
   disk=$(storadm volume create vm4 --backing /dev/nvme0n1 --offset 24G --length 1G)";
 
+pub(super) const OPEN_LUKS: &str = "\
+Examples:
+  storadm volume open-luks /dev/nvme0n1 vm1
+  storadm volume open-luks /dev/nvme0n1 vm1 --key-file /run/keys/vm1 --key-slot 1
+  pass disks/vm1 | storadm volume open-luks /dev/nvme0n1 vm1
+  vault read -field=key disks/vm1 | storadm volume open-luks /dev/nvme0n1 vm1 --key-file -";
+
 pub(super) const DELETE: &str = "\
 Examples:
   storadm volume delete vm1

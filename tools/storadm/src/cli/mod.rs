@@ -15,8 +15,8 @@ pub use help::{exit_status, output};
 pub use key::{KeyAddArgs, KeyCommand, KeyRemoveArgs, KeyTypeChoice};
 pub use stat::{StageChoice, StatArgs};
 pub use volume::{
-    ChangeArgs, CreateArgs, ListArgs, LockArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, UnlockArgs,
-    VolumeCommand,
+    ChangeArgs, CreateArgs, ListArgs, LockArgs, OnOff, OpenLuksArgs, SelectorArgs, SetArgs,
+    ShowArgs, UnlockArgs, VolumeCommand,
 };
 
 use crate::duration::parse_interval;

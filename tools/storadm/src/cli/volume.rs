@@ -19,6 +19,21 @@ pub enum VolumeCommand {
     /// standard output is a terminal, and only the path of the disk when it is not.
     #[command(after_help = help::CREATE)]
     Create(CreateArgs),
+    /// Make a volume of the data in a LUKS2 container
+    ///
+    /// Unlocks the container with a passphrase and makes the disk /dev/storN over its data: what
+    /// "cryptsetup open" does, by stor in place of dm-crypt. The passphrase is asked for if standard
+    /// input is a terminal; else it is its first line. The header is not changed, and the container
+    /// is closed by deleting the volume.
+    ///
+    /// Only aes-xts-plain64 with a key of 256 or 512 bits is taken, on the device that has the header
+    /// too, without integrity protection, and not while it is being reencrypted. Tokens are not used.
+    ///
+    /// Passphrase and key stay in locked memory, and leave no core dump. The kernel gets the key by a
+    /// keyring of this process, logon:stor:luks:UUID, which is gone when this is done. Prints what
+    /// "storadm volume create" prints.
+    #[command(after_help = help::OPEN_LUKS)]
+    OpenLuks(OpenLuksArgs),
     /// Delete a volume and its disk
     ///
     /// The data on the backing stays. A volume whose disk is open is not deleted; the disk gets a
@@ -125,6 +140,39 @@ pub struct CreateArgs {
     pub iv_large_sectors: bool,
     /// Pass discards on, which tells whoever sees the backing which blocks are free
     #[arg(long, requires = "key")]
+    pub allow_discards: bool,
+}
+
+/// Arguments of `volume open-luks`.
+#[derive(Args, Debug)]
+pub struct OpenLuksArgs {
+    /// Block device that holds the container
+    ///
+    /// A relative path is made absolute; symbolic links are kept as they are, as by "storadm volume
+    /// create".
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub device: PathBuf,
+    /// Name of the volume: 1 to 31 of A-Z, a-z, 0-9, dot, underscore and hyphen
+    pub name: String,
+    /// Take all of this file as the passphrase, line breaks too; - is standard input
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub key_file: Option<PathBuf>,
+    /// Try this key slot only [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..32))]
+    pub key_slot: Option<u32>,
+    /// The N of /dev/storN [default: the lowest free one]
+    #[arg(long, value_name = "N")]
+    pub index: Option<u32>,
+    /// UUID of the volume, which is not that of the container [default: a random one]
+    #[arg(long)]
+    pub uuid: Option<Uuid>,
+    /// Make a disk that refuses writes
+    #[arg(long)]
+    pub read_only: bool,
+    /// Pass discards on, which tells whoever sees the backing which blocks are free
+    ///
+    /// They are passed on without it, too, if the header has the flag allow-discards.
+    #[arg(long)]
     pub allow_discards: bool,
 }
 

@@ -24,7 +24,7 @@ const DEPTH: usize = 6;
 
 /// A key whose description is plain text; its own type forbids less than the kernel does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Logon;
+pub(super) struct Logon;
 
 impl KeyType for Logon {
     type Description = str;

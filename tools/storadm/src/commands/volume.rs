@@ -33,13 +33,18 @@ pub(super) fn create(style: Style, args: &CreateArgs) -> Result<(), Failure> {
         .volume_new(&request)
         .map_err(Failure::netlink(what))?;
     pass_on_warning(style, &mut client);
-    warn_if_slow(style, &volume);
+    created(style, &volume)
+}
+
+/// Tells of a volume that was made.
+pub(super) fn created(style: Style, volume: &Volume) -> Result<(), Failure> {
+    warn_if_slow(style, volume);
     match style {
         Style::Json => print_json(OneVolume {
-            volume: (&volume).into(),
+            volume: volume.into(),
         }),
-        Style::Plain => print(&format!("{}\n", disk_path(&volume))),
-        Style::Terminal => print(&format!("created volume {}\n", output::summary(&volume))),
+        Style::Plain => print(&format!("{}\n", disk_path(volume))),
+        Style::Terminal => print(&format!("created volume {}\n", output::summary(volume))),
     }
 }
 
@@ -63,7 +68,7 @@ fn request(args: &CreateArgs) -> Result<NewVolume, Failure> {
 }
 
 /// The path as the module shall record it: absolute, but with symbolic links as given.
-fn absolute(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn absolute(path: &Path) -> Result<Vec<u8>, Failure> {
     match path::absolute(path) {
         Ok(path) => Ok(path.into_os_string().into_vec()),
         Err(_) if path.as_os_str().is_empty() => Err(Failure::new(
@@ -94,7 +99,7 @@ pub(super) fn delete(style: Style, args: &SelectorArgs) -> Result<(), Failure> {
 
 /// Does something, but gives whoever has the disk open a moment to close it: udev looks at each new
 /// disk, and again after each that has been written to.
-fn when_closed<T>(
+pub(super) fn when_closed<T>(
     mut something: impl FnMut() -> Result<T, stor_netlink::Error>,
 ) -> Result<T, stor_netlink::Error> {
     let start = Instant::now();

@@ -454,15 +454,18 @@ def in_use(stor, devices, tool):
 
 @test
 def shadowed(stor, devices, tool):
-    """a key of the same name in the caller's keyring is not taken"""
+    """a key of the same name in the caller's session is left alone"""
     with made(devices) as container:
         with container.opened() as path, Disk(path) as disk:
             disk.write(0, pattern(5, MIB))
-        with keys.key(pattern(6, 64), f"stor:luks:{UUID}", "logon"):
-            listed = pathlib.Path("/proc/keys").read_text()
-            check("stor:luks" in listed, "/proc/keys does not show keys")
-            tool.says(0, "/dev/stor0\n", "", "volume", "open-luks",
-                      container.device, "one", data=PASSPHRASE)
+        number = keys.add("logon", f"stor:luks:{UUID}", pattern(6, 64),
+                          keys.SESSION_KEYRING)
+        listed = pathlib.Path("/proc/keys").read_text()
+        check("stor:luks" in listed, "/proc/keys does not show keys")
+        tool.says(0, "/dev/stor0\n", "", "volume", "open-luks",
+                  container.device, "one", data=PASSPHRASE)
+        keys.forget(number, keys.SESSION_KEYRING)
+        no_key_left()
         settle()
         with Disk("/dev/stor0") as disk:
             check(disk.read(0, MIB) == pattern(5, MIB), "another key")

@@ -6,7 +6,7 @@ import ctypes
 import os
 import platform
 
-PROCESS_KEYRING = -2
+PROCESS_KEYRING, SESSION_KEYRING = -2, -3
 _REVOKE, _UNLINK, _SET_TIMEOUT = 3, 9, 15
 _ADD_KEY, _KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}.get(
     platform.machine(), (248, 250))
@@ -24,10 +24,10 @@ def _call(number, *args):
     return result
 
 
-def add(key_type, description, payload):
-    """Put a key into this process's keyring; gives its number."""
+def add(key_type, description, payload, keyring=PROCESS_KEYRING):
+    """Put a key into a keyring, this process's by default; gives its number."""
     return _call(_ADD_KEY, key_type.encode(), description.encode(),
-                 bytes(payload), len(payload), PROCESS_KEYRING)
+                 bytes(payload), len(payload), keyring)
 
 
 def revoke(number):
@@ -40,9 +40,9 @@ def expire(number, seconds):
     _call(_KEYCTL, _SET_TIMEOUT, number, seconds)
 
 
-def forget(number):
+def forget(number, keyring=PROCESS_KEYRING):
     """Take it out of the keyring."""
-    _call(_KEYCTL, _UNLINK, number, PROCESS_KEYRING)
+    _call(_KEYCTL, _UNLINK, number, keyring)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from blktrace import trace  # noqa: E402
 from fio import VERIFY, load  # noqa: E402
 from lower import null_blk  # noqa: E402
 from stats import failures  # noqa: E402
-from stor import (MIB, Disk, clean, error_of, number_of,  # noqa: E402
+from stor import (BLKRRPART, MIB, Disk, clean, error_of, number_of,  # noqa: E402
                   one_of_each, pattern, refused, settle, setup)
 from tap import (check, equal, in_thread, main, note,  # noqa: E402
                  test, wait_until)
@@ -200,6 +200,23 @@ def deleted(stor, devices):
             stor.lock("one", how)
         stor.delete(name="one")
         equal(stor.dump(), [], "volumes")
+
+
+@test
+def scanned(stor, devices):
+    """who reads partitions waits, and keeps nobody from unlocking"""
+    with volume(stor, devices[0], length=16 * MIB), \
+            Disk("/dev/stor0") as disk:
+        stor.lock("one")
+        join = in_thread(disk.ioctl, BLKRRPART)
+        wait_until(join.sleeps, "partitions that are read")
+        refused(errno.EBUSY, "stor0 of volume one is open", stor.raw_delete,
+                name="one")
+        refused(errno.EBUSY,
+                "stor0 is locked and holds its I/O; unlock it first",
+                stor.set, "one", read_only=1)
+        equal(unlock(stor)["state"], "live", "state")
+        join()
 
 
 @test

@@ -71,7 +71,7 @@ pub(super) fn set(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal>
 fn tell(volume: &Arc<Volume>) {
     let _event = EVENTS.lock();
     // Nobody wants to hear of a volume after its end.
-    if REGISTRY.lock().is_live(volume) {
+    if REGISTRY.lock().note_changed(volume) {
         notify(STOR_CMD_VOLUME_SET_NTF, |message| describe(message, volume));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     front::Volume,
     kapi::{
         genl::{genl_handlers, notify, Dump, Reply, Request},
+        global::NoIo,
         sys::uapi::*,
         version,
     },
@@ -105,13 +106,16 @@ fn volume_gate(request: &Request<'_>) -> Result {
     changed(request, STOR_CMD_VOLUME_GATE, change::gate)
 }
 
+// What is held may be what memory would be written to: whoever lets it go must not wait for that.
 fn volume_lock(request: &Request<'_>) -> Result {
+    let _noio = NoIo::new();
     changed(request, STOR_CMD_VOLUME_LOCK, |volume| {
         change::lock(volume, request.attrs())
     })
 }
 
 fn volume_unlock(request: &Request<'_>) -> Result {
+    let _noio = NoIo::new();
     changed(request, STOR_CMD_VOLUME_UNLOCK, |volume| {
         change::unlock(volume, request.attrs())
     })

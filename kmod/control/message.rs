@@ -39,9 +39,11 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     let identity = volume.identity();
     let extent = volume.extent();
     let backing = volume.backing();
+    let encryption = volume.encryption();
+    let locked = volume.locked();
     let state = if volume.is_failed() {
         stor_volume_state_STOR_VOLUME_STATE_FAILED
-    } else if volume.locked().is_some() {
+    } else if locked.is_some() {
         stor_volume_state_STOR_VOLUME_STATE_LOCKED
     } else {
         stor_volume_state_STOR_VOLUME_STATE_LIVE
@@ -72,7 +74,6 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     message.put_u64(STOR_A_VOLUME_GATE_COUNT, count)?;
     message.put_u64(STOR_A_VOLUME_GATE_LAST, last)?;
     message.put_u64(STOR_A_VOLUME_GATE_LONGEST, longest)?;
-    let encryption = volume.encryption();
     let Some(encryption) = encryption.as_ref() else {
         return Ok(());
     };
@@ -89,7 +90,7 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
         geometry.iv_large_sectors().into(),
     )?;
     message.put_u8(STOR_A_VOLUME_DISCARD, encryption.discard.into())?;
-    match volume.locked() {
+    match locked {
         Some(Lock::Hold) => {
             message.put_u32(STOR_A_VOLUME_LOCK, stor_volume_lock_STOR_VOLUME_LOCK_HOLD)
         }

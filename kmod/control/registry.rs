@@ -6,7 +6,7 @@
 //!
 //! [`REGISTRY`] protects the list and nothing else. It is a leaf: while it is held, no device is
 //! opened or closed, no disk is added or deleted, no I/O is waited for, and no other lock of stor
-//! or of the block layer is taken. What takes long is done between two short visits: a volume that
+//! (but that of what is told of a volume's encryption) or of the block layer is taken. What takes long is done between two short visits: a volume that
 //! is being made, or deleted, keeps its place in the list meanwhile, so that of two callers who
 //! want the same name one wins and the other is told. As it is also taken by those who are told
 //! that a backing goes away, and who may have to get I/O going again, memory is allocated under it
@@ -101,6 +101,16 @@ impl Registry {
             generation: 1,
             entries: KVec::new(),
         }
+    }
+
+    /// Notes that something of a volume has changed that a dump shows; false if the volume is being
+    /// deleted.
+    pub(super) fn note_changed(&mut self, volume: &Arc<Volume>) -> bool {
+        let live = self.is_live(volume);
+        if live {
+            self.changed();
+        }
+        live
     }
 
     /// Notes that a volume has failed; false if it is no longer in the list.

@@ -51,6 +51,8 @@ struct Config {
 /// What serves the queues of a volume's disk.
 #[pin_data]
 struct Front {
+    /// The backing is going: nothing waits for a key any more. Set once, before `failed`.
+    failing: Atomic<bool>,
     /// The backing is gone. Set once.
     failed: Atomic<bool>,
     /// How many volumes lie below this one, each the backing of the next.
@@ -229,7 +231,8 @@ pub(crate) fn level_above(backing: &Backing) -> u32 {
 
 /// A volume. As long as it exists the module stays loaded: its backing sees to that.
 ///
-/// Lock order: `change`, then what the disk takes, or the registry, then `encryption`, a leaf.
+/// Lock order: `change`, then what the disk takes, or the registry, then `encryption`, a leaf. As it
+/// is taken under the registry, what is allocated under it starts no I/O.
 #[pin_data]
 pub(crate) struct Volume {
     identity: Identity,
@@ -332,6 +335,7 @@ impl Volume {
         };
         let front = KBox::pin_init(
             try_pin_init!(Front {
+                failing: Atomic::new(false),
                 failed: Atomic::new(false),
                 level,
                 shown,
@@ -418,8 +422,8 @@ impl Volume {
             }
         }
         shown.lock.store(how as u32, Relaxed);
-        if self.is_failed() {
-            // It has failed meanwhile: nothing waits for a key any more.
+        if self.disk.ops().failing.load(Relaxed) {
+            // Who has set that may have let go before there was anything to let go.
             self.disk.release();
         }
         Ok(())
@@ -437,7 +441,8 @@ impl Volume {
             let nanos = self.disk.refit(false, refit)?;
             self.note_gate(nanos);
         }
-        if let Some(shown) = &mut *self.encryption.lock() {
+        let mut encryption = self.encryption.lock();
+        if let Some(shown) = &mut *encryption {
             shown.key = key;
         }
         self.disk.ops().shown.lock.store(0, Relaxed);
@@ -482,7 +487,9 @@ impl Volume {
         if failed.load(Relaxed) {
             return false;
         }
-        // What waits for a key would keep what stands on the disk waiting.
+        // What waits for a key would keep what stands on the disk waiting. From here on nothing
+        // does: either this finds it, or `lock()` finds the flag.
+        self.disk.ops().failing.store(true, Relaxed);
         self.disk.release();
         if !surprise {
             // The backing still works: let a file system above write back first.
@@ -491,8 +498,6 @@ impl Volume {
         if failed.xchg(true, Full) {
             return false;
         }
-        // Had it been locked meanwhile.
-        self.disk.release();
         if surprise {
             self.disk.mark_dead(true);
         }

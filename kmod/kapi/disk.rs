@@ -312,12 +312,15 @@ impl<T: Operations> Disk<T> {
     ///
     /// `EBUSY` if it is open.
     pub(crate) fn close(&self) -> Result {
+        // Who opens it, or reads its partitions, may wait for what is kept back.
+        let wait = !self.is_held();
         // SAFETY: The disk is valid, and `Table::close()` is made for its data.
         let closed = unsafe {
             shim::stor_shim_disk_claim_closed(
                 self.disk.as_ptr(),
                 Some(Table::<T>::close),
                 self.data.as_ptr().cast(),
+                wait,
             )
         };
         if closed {

@@ -83,6 +83,10 @@ impl<T: Operations> Disk<T> {
         unopened: bool,
         change: impl FnOnce(Closed<'_, T::Config>),
     ) -> Result<u64, GateError> {
+        if self.is_held() {
+            // Who has the lock below may wait for what is kept back.
+            return Err(GateError::Held);
+        }
         let mut result = Err(GateError::Open);
         let mut run = Some(|| result = self.gate_unlocked(change));
         if !unopened {
@@ -96,6 +100,7 @@ impl<T: Operations> Disk<T> {
                     self.disk.as_ptr(),
                     Some(call_once(&run)),
                     (&raw mut run).cast(),
+                    true,
                 )
             };
         }
@@ -130,10 +135,16 @@ impl<T: Operations> Disk<T> {
         Ok(nanos)
     }
 
+    /// Whether requests are kept back. Who may let them be kept back knows that it stays so, unless
+    /// they are let go meanwhile.
+    pub(super) fn is_held(&self) -> bool {
+        *self.held.held.lock()
+    }
+
     /// Closes the gate, and opens it again; does something between. Gives back how long that took,
     /// in ns.
     fn drained(&self, between: impl FnOnce()) -> Result<u64, GateError> {
-        if *self.held.held.lock() {
+        if self.is_held() {
             // What is kept back would not end.
             return Err(GateError::Held);
         }

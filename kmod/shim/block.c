@@ -108,15 +108,20 @@ void stor_shim_bdev_name(struct block_device *bdev, char *buf, size_t len)
  * @disk: the disk
  * @close: called with @arg while nobody can open the disk; makes open() fail
  * @arg: for @close
+ * @wait: for who opens it, closes it or reads its partitions just now; else that
+ *	counts as open: they may wait for I/O
  *
  * Return: false if the disk, or a partition of it, is open.
  */
 bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
-				 void *arg)
+				 void *arg, bool wait)
 {
 	bool closed;
 
-	mutex_lock(&disk->open_mutex);
+	if (wait)
+		mutex_lock(&disk->open_mutex);
+	else if (!mutex_trylock(&disk->open_mutex))
+		return false;
 	closed = !disk_openers(disk);
 	if (closed)
 		close(arg);

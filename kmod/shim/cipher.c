@@ -135,7 +135,8 @@ static int stor_crypt(struct skcipher_request *req, __le64 iv[2], u64 tweak,
  * @cipher: the cipher, with its key
  * @proof: STOR_PROOF_LEN bytes, not on the stack
  *
- * It is what zeros are sealed to, with a tweak that no sector has.
+ * It is what zeros are sealed to, with a tweak that no sector has: those of
+ * sectors have zeros in their second half.
  *
  * Context: process.
  * Return: 0 or what the cipher says.
@@ -152,7 +153,9 @@ int stor_shim_cipher_proof(const struct stor_cipher *cipher, u8 *proof)
 	skcipher_request_set_sync_tfm(req, cipher->tfm);
 	skcipher_request_set_callback(req, 0, NULL, NULL);
 	skcipher_request_set_crypt(req, &sg, &sg, STOR_PROOF_LEN, iv);
-	return stor_crypt(req, iv, U64_MAX, true);
+	iv[0] = 0;
+	iv[1] = cpu_to_le64(U64_MAX);
+	return crypto_skcipher_encrypt(req);
 }
 
 /**

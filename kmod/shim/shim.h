@@ -306,7 +306,7 @@ void stor_shim_disk_lock_classes(struct gendisk *disk,
 				 struct lock_class_key *dispatch);
 void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise);
 bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
-				 void *arg);
+				 void *arg, bool wait);
 dev_t stor_shim_disk_devt(struct gendisk *disk);
 void stor_shim_disk_resized(struct gendisk *disk);
 

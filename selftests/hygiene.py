@@ -287,6 +287,17 @@ def removed(story):
 
 
 @test
+def locked(story):
+    """a locked volume has forgotten its key, while its disk stays"""
+    before = sum(ciphers().values())
+    with apart():
+        storadm("volume", "lock", "short")
+    equal(sum(ciphers().values()), before - 1, "ciphers in use")
+    equal(story.stor.get(name="short")["state"], "locked", "state")
+    story.lab.search().tell("locked", "short").none("short")
+
+
+@test
 def deleted(story):
     """of a deleted volume, and a removed key, nothing is left"""
     before = sum(ciphers().values())
@@ -295,7 +306,8 @@ def deleted(story):
         for label in KEYS:
             storadm("volume", "delete", label)
         refuse_last(story, "long", story.devices[1], "plain")
-    wait_until(lambda: sum(ciphers().values()) == before - len(KEYS),
+    # One was locked before.
+    wait_until(lambda: sum(ciphers().values()) == before - len(KEYS) + 1,
                "the volumes end")
     remove("long", story.unseen)
     found = story.lab.search().tell("deleted", *KEYS)

@@ -74,7 +74,14 @@ class Lab:
         return page
 
     def search(self):
-        """What is found in memory, and on the drives."""
+        """What is found in memory, and on the drives.
+
+        The machine is stopped meanwhile. Once, while udev was at work, it was
+        never quite there again: what a program waited for of its root file
+        system, which is outside, did not come.
+        """
+        tap.wait_until(lambda: not os.path.exists("/run/udev/queue"),
+                       "the end of udev's work", 30)
         return Found(self.ask("search"))
 
     def text(self, data):

@@ -2,9 +2,8 @@
 
 //! The guest-facing half: a volume, its disk, and the life of a request.
 
+mod encrypt;
 mod volume;
 
-pub(crate) use volume::{
-    level_above, Change, Changing, Encryption, Identity, Lock, ShownEncryption, ShownKey, Volume,
-    MAX_LEVEL,
-};
+pub(crate) use encrypt::{Encryption, Lock, ShownEncryption, ShownKey};
+pub(crate) use volume::{level_above, Change, Changing, Identity, Volume, MAX_LEVEL};

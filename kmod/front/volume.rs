@@ -2,11 +2,12 @@
 
 //! A volume and its disk.
 
+use super::encrypt::{Encryption, Lock, ShownEncryption, ShownKey};
 use crate::{
     engine::{self, Seal},
     kapi::{
         bdev::{Backing, DevName, DevT},
-        cipher::{KeyProof, Xts},
+        cipher::Xts,
         disk::{Disk, Params},
         gate::{Closed, GateError},
         limits::StackedLimits,
@@ -17,7 +18,7 @@ use crate::{
         stat::Stat,
         sysfs::File,
     },
-    model::{crypt::Geometry, extent::Extent, name::Name, select::Uuid, units::Bytes},
+    model::{extent::Extent, name::Name, select::Uuid, units::Bytes},
 };
 use core::fmt::Write;
 use kernel::{
@@ -61,55 +62,6 @@ struct Front {
     stat: Option<Pin<KBox<Stat>>>,
     #[pin]
     lower: Lower,
-}
-
-/// How a volume is encrypted.
-pub(crate) struct Encryption {
-    /// What does it, with its key.
-    pub(crate) cipher: Xts,
-    /// What is told of it.
-    pub(crate) shown: ShownEncryption,
-}
-
-/// What is told of the encryption of a volume.
-pub(crate) struct ShownEncryption {
-    /// Which sectors there are, and their tweaks.
-    pub(crate) geometry: Geometry,
-    /// Whether the disk takes discards.
-    pub(crate) discard: bool,
-    /// Its key.
-    pub(crate) key: ShownKey,
-}
-
-/// What is told of a key.
-pub(crate) struct ShownKey {
-    /// What it was named by.
-    pub(crate) name: CString,
-    /// Its length in bits.
-    pub(crate) bits: u32,
-    /// What tells it from another. Not for users.
-    pub(crate) proof: KeyProof,
-    /// The implementation of the cipher.
-    pub(crate) driver: CString,
-    /// Whether that takes many blocks at once.
-    pub(crate) is_fast: bool,
-}
-
-/// What happens to the I/O of a volume that has no key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lock {
-    /// It waits.
-    Hold = 1,
-    /// It fails.
-    Fail = 2,
-}
-
-impl Lock {
-    fn of(raw: u32) -> Option<Self> {
-        [Self::Hold, Self::Fail]
-            .into_iter()
-            .find(|&lock| lock as u32 == raw)
-    }
 }
 
 /// What is told of a volume: requests have their own [`Config`].

@@ -4,7 +4,6 @@
 
 use super::{
     bdev::{Backing, DevName, DevT},
-    gate::Held,
     limits::StackedLimits,
     queue::{Operations, QueueData, Queues, Tags},
     sys::shim,
@@ -15,11 +14,12 @@ use core::{cell::UnsafeCell, fmt::Write, marker::PhantomData, ptr::NonNull};
 use kernel::{
     bindings,
     error::{code::*, from_err_ptr, to_result},
+    new_mutex,
     prelude::*,
     str::NullTerminatedFormatter,
     sync::{
         atomic::{ordering::*, Atomic},
-        LockClassKey,
+        LockClassKey, Mutex,
     },
 };
 
@@ -140,6 +140,24 @@ impl LockClasses {
             flush: class()?,
             elevator: class()?,
             dispatch: class()?,
+        })
+    }
+}
+
+/// Whether requests of a disk are kept back: see `gate.rs`.
+///
+/// Lock order: the queue's freeze, then this one, a leaf.
+#[pin_data]
+pub(super) struct Held {
+    #[pin]
+    pub(super) held: Mutex<bool>,
+}
+
+impl Held {
+    /// They are not.
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            held <- new_mutex!(false, "Disk::held"),
         })
     }
 }

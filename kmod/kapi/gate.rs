@@ -9,7 +9,7 @@
 use super::{disk::Disk, global::NoIo, queue::Operations, stat::now, sys::shim};
 use crate::model::units::Sectors;
 use core::ptr::NonNull;
-use kernel::{bindings, new_mutex, prelude::*, sync::Mutex};
+use kernel::{bindings, prelude::*};
 
 /// How long a closed gate waits for I/O in flight: longer, and a guest would take the disk for
 /// hung.
@@ -47,24 +47,6 @@ impl<C> Closed<'_, C> {
     /// Shows the disk as read-only, or as writable. The configuration is what makes it so.
     pub(crate) fn set_read_only(&mut self, read_only: bool) {
         *self.read_only = Some(read_only);
-    }
-}
-
-/// Whether requests are kept back.
-///
-/// Lock order: the queue's freeze, then this one, a leaf.
-#[pin_data]
-pub(super) struct Held {
-    #[pin]
-    held: Mutex<bool>,
-}
-
-impl Held {
-    /// They are not.
-    pub(super) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            held <- new_mutex!(false, "Disk::held"),
-        })
     }
 }
 

@@ -25,12 +25,15 @@
  * @STOR_FEATURE_STAT: Counters and latency histograms.
  * @STOR_FEATURE_ENCRYPTION: Volumes whose backing holds nothing but
  *   ciphertext.
+ * @STOR_FEATURE_CRYPTO_ENGINE: A choice of who encrypts, the module or the
+ *   backing.
  */
 enum stor_feature {
 	STOR_FEATURE_VOLUME = 1,
 	STOR_FEATURE_GATE = 2,
 	STOR_FEATURE_STAT = 4,
 	STOR_FEATURE_ENCRYPTION = 8,
+	STOR_FEATURE_CRYPTO_ENGINE = 16,
 };
 
 /**
@@ -42,6 +45,22 @@ enum stor_feature {
 enum stor_volume_state {
 	STOR_VOLUME_STATE_LIVE,
 	STOR_VOLUME_STATE_FAILED,
+};
+
+/**
+ * enum stor_crypto_engine - Who encrypts the data of a volume.
+ * @STOR_CRYPTO_ENGINE_AUTO: Hardware of the backing that can do what is asked
+ *   for, else the module. Never in a reply.
+ * @STOR_CRYPTO_ENGINE_SOFTWARE: The module, with a cipher of the kernel.
+ * @STOR_CRYPTO_ENGINE_BLK_CRYPTO: Who is below: data goes down as it is, and
+ *   with it, by the kernel's inline encryption, which key and which number it
+ *   is to be encrypted with. Without such hardware in the backing, the kernel
+ *   encrypts in its place.
+ */
+enum stor_crypto_engine {
+	STOR_CRYPTO_ENGINE_AUTO,
+	STOR_CRYPTO_ENGINE_SOFTWARE,
+	STOR_CRYPTO_ENGINE_BLK_CRYPTO,
 };
 
 /**
@@ -143,6 +162,8 @@ enum {
 	STOR_A_VOLUME_IV_OFFSET,
 	STOR_A_VOLUME_IV_LARGE_SECTORS,
 	STOR_A_VOLUME_DISCARD,
+	STOR_A_VOLUME_CRYPTO_ENGINE,
+	STOR_A_VOLUME_CRYPTO_NATIVE,
 
 	__STOR_A_VOLUME_MAX,
 	STOR_A_VOLUME_MAX = (__STOR_A_VOLUME_MAX - 1)

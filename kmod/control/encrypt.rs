@@ -4,8 +4,10 @@
 
 use super::message::c_string;
 use crate::{
-    front::Encryption,
+    front::{fallback_below, Encryption, Engine},
     kapi::{
+        bdev::Backing,
+        blkcrypto::InlineKey,
         cipher::{Key, Xts},
         sys::uapi::*,
     },
@@ -24,6 +26,28 @@ pub(super) struct NewEncryption {
     key_type: KeyType,
     wanted: Wanted,
     discard: bool,
+    engine: WantedEngine,
+}
+
+/// Who shall encrypt.
+#[derive(Clone, Copy)]
+enum WantedEngine {
+    Auto,
+    Software,
+    BlkCrypto,
+}
+
+impl WantedEngine {
+    /// That of the interface, whose policy lets no other number pass.
+    fn of(number: u32) -> Self {
+        if number == stor_crypto_engine_STOR_CRYPTO_ENGINE_SOFTWARE {
+            Self::Software
+        } else if number == stor_crypto_engine_STOR_CRYPTO_ENGINE_BLK_CRYPTO {
+            Self::BlkCrypto
+        } else {
+            Self::Auto
+        }
+    }
 }
 
 impl NewEncryption {
@@ -36,6 +60,7 @@ impl NewEncryption {
                 (STOR_A_VOLUME_IV_OFFSET, Field::IvOffset),
                 (STOR_A_VOLUME_IV_LARGE_SECTORS, Field::IvLargeSectors),
                 (STOR_A_VOLUME_DISCARD, Field::Discard),
+                (STOR_A_VOLUME_CRYPTO_ENGINE, Field::CryptoEngine),
             ] {
                 if get(kind).is_some() {
                     return Err(Refusal::field(
@@ -58,40 +83,40 @@ impl NewEncryption {
                 iv_large_sectors: get(STOR_A_VOLUME_IV_LARGE_SECTORS).and_then(flag),
             },
             discard: get(STOR_A_VOLUME_DISCARD).and_then(flag).unwrap_or(false),
+            engine: get(STOR_A_VOLUME_CRYPTO_ENGINE)
+                .and_then(|attr| attr.u32())
+                .map_or(WantedEngine::Auto, WantedEngine::of),
         }))
     }
 
-    /// Takes the key, and chooses sectors for a volume on `extent`, which may get shorter if its
-    /// length was not `given`. May sleep.
+    /// Takes the key, and chooses sectors for a volume on `extent` of `backing`, which may get
+    /// shorter if its length was not `given`, and who encrypts them. May sleep.
     pub(super) fn make(
         self,
         extent: Extent,
         given: bool,
-        block: u32,
+        backing: &Backing,
     ) -> Result<(Encryption, Extent), Refusal> {
+        let block = backing.logical_block_size();
         let (geometry, extent) = Geometry::choose(&self.wanted, extent, given, block)?;
         let key = self.find_key()?;
-        let cipher = Xts::new(&key).map_err(|e| {
-            if e == ENOMEM {
-                Refusal::no_memory()
-            } else if e == ENOENT {
-                Refusal::field(
-                    Errno::OpNotSupp,
-                    Field::Key,
-                    format_args!("the kernel has no synchronous xts(aes)"),
-                )
-            } else {
-                Refusal::field(
-                    Errno::Inval,
-                    Field::Key,
-                    format_args!("the cipher refuses it: error {}", e.to_errno()),
-                )
-            }
-        })?;
         let key_bits = 8 * key.length() as u32;
+        let inline = geometry.check_inline(key_bits);
+        let engine = match (self.engine, inline) {
+            (WantedEngine::BlkCrypto, Err(refusal)) => return Err(refusal),
+            (WantedEngine::BlkCrypto, Ok(())) => blk_crypto(backing, &key, &geometry)?,
+            (WantedEngine::Auto, Ok(())) => {
+                match InlineKey::new(backing, &key, geometry.sector(), false) {
+                    Ok(key) => Engine::BlkCrypto(key),
+                    Err(e) if e == ENOMEM => return Err(Refusal::no_memory()),
+                    Err(_) => software(&key)?,
+                }
+            }
+            (WantedEngine::Auto | WantedEngine::Software, _) => software(&key)?,
+        };
         Ok((
             Encryption {
-                cipher,
+                engine,
                 geometry,
                 key_name: self.name,
                 key_bits,
@@ -139,4 +164,55 @@ impl NewEncryption {
         check_key(key.bytes(), key.length())?;
         Ok(key)
     }
+}
+
+/// Has the module encrypt. May sleep.
+fn software(key: &Key) -> Result<Engine, Refusal> {
+    Xts::new(key).map(Engine::Software).map_err(|e| {
+        if e == ENOMEM {
+            Refusal::no_memory()
+        } else if e == ENOENT {
+            Refusal::field(
+                Errno::OpNotSupp,
+                Field::Key,
+                format_args!("the kernel has no synchronous xts(aes)"),
+            )
+        } else {
+            Refusal::field(
+                Errno::Inval,
+                Field::Key,
+                format_args!("the cipher refuses it: error {}", e.to_errno()),
+            )
+        }
+    })
+}
+
+/// Has who is below encrypt: hardware, or else the kernel's fallback. May sleep.
+fn blk_crypto(backing: &Backing, key: &Key, geometry: &Geometry) -> Result<Engine, Refusal> {
+    let key = InlineKey::new(backing, key, geometry.sector(), true).map_err(|e| {
+        if e == ENOMEM {
+            Refusal::no_memory()
+        } else if e == EOPNOTSUPP {
+            Refusal::field(
+                Errno::OpNotSupp,
+                Field::CryptoEngine,
+                format_args!("blk-crypto: the backing can not, the kernel has no fallback"),
+            )
+        } else {
+            Refusal::field(
+                Errno::Inval,
+                Field::CryptoEngine,
+                format_args!("blk-crypto: the kernel refuses: error {}", e.to_errno()),
+            )
+        }
+    })?;
+    // One that waits for what it needs may keep what the other waits for.
+    if !key.is_native() && fallback_below(backing) {
+        return Err(Refusal::field(
+            Errno::Loop,
+            Field::CryptoEngine,
+            format_args!("blk-crypto: a volume below has the kernel encrypt, too"),
+        ));
+    }
+    Ok(Engine::BlkCrypto(key))
 }

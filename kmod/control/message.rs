@@ -3,7 +3,7 @@
 //! What a message tells of a volume, and which one it asks for.
 
 use crate::{
-    front::Volume,
+    front::{ShownEngine, Volume},
     kapi::{genl::Writer, sys::uapi::*},
     model::{attrs::Attrs, name::Name, refusal::Refusal, select::Selector},
 };
@@ -76,8 +76,18 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     let geometry = encryption.geometry;
     message.put_string(STOR_A_VOLUME_KEY, encryption.key_name)?;
     message.put_string(STOR_A_VOLUME_CIPHER, b"aes-xts-plain64")?;
-    message.put_string(STOR_A_VOLUME_CIPHER_DRIVER, encryption.driver)?;
-    message.put_u8(STOR_A_VOLUME_CIPHER_SLOW, (!encryption.is_fast).into())?;
+    let engine = match encryption.engine {
+        ShownEngine::Software { driver, is_fast } => {
+            message.put_string(STOR_A_VOLUME_CIPHER_DRIVER, driver)?;
+            message.put_u8(STOR_A_VOLUME_CIPHER_SLOW, (!is_fast).into())?;
+            stor_crypto_engine_STOR_CRYPTO_ENGINE_SOFTWARE
+        }
+        ShownEngine::BlkCrypto { native } => {
+            message.put_u8(STOR_A_VOLUME_CRYPTO_NATIVE, native.into())?;
+            stor_crypto_engine_STOR_CRYPTO_ENGINE_BLK_CRYPTO
+        }
+    };
+    message.put_u32(STOR_A_VOLUME_CRYPTO_ENGINE, engine)?;
     message.put_u32(STOR_A_VOLUME_KEY_SIZE, encryption.key_bits)?;
     message.put_u32(STOR_A_VOLUME_CRYPTO_SECTOR, geometry.sector())?;
     message.put_u64(STOR_A_VOLUME_IV_OFFSET, geometry.iv_offset())?;

@@ -17,6 +17,24 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// Who seals and opens a volume's data.
+pub(crate) enum Sealing {
+    /// This stage does.
+    Here(Pin<KBox<Seal>>),
+    /// Who is below does, with the key that goes down with it.
+    Below(Geometry),
+}
+
+impl Sealing {
+    /// Which sectors there are, and their tweaks.
+    pub(crate) fn geometry(&self) -> &Geometry {
+        match self {
+            Self::Here(seal) => seal.geometry(),
+            Self::Below(geometry) => geometry,
+        }
+    }
+}
+
 /// How a volume's data is sealed and opened.
 #[pin_data]
 pub(crate) struct Seal {

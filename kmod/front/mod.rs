@@ -2,6 +2,10 @@
 
 //! The guest-facing half: a volume, its disk, and the life of a request.
 
+mod encrypt;
 mod volume;
 
-pub(crate) use volume::{level_above, Change, Changing, Encryption, Identity, Volume, MAX_LEVEL};
+pub(crate) use encrypt::{Engine, ShownEngine};
+pub(crate) use volume::{
+    fallback_below, level_above, Change, Changing, Encryption, Identity, Volume, MAX_LEVEL,
+};

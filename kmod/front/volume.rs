@@ -2,11 +2,12 @@
 
 //! A volume and its disk.
 
+use super::encrypt::{Engine, ShownEngine};
 use crate::{
-    engine::{self, Seal},
+    engine::{self, Seal, Sealing},
     kapi::{
         bdev::{Backing, DevName, DevT},
-        cipher::Xts,
+        blkcrypto::InlineKey,
         disk::{Closed, Disk, GateError, Params},
         limits::StackedLimits,
         lower::Lower,
@@ -56,15 +57,17 @@ struct Front {
     level: u32,
     shown: Shown,
     stat: Option<Pin<KBox<Stat>>>,
-    seal: Option<Pin<KBox<Seal>>>,
+    /// The kernel's fallback encrypts for this volume, or for one below.
+    fallback: bool,
+    sealing: Option<Sealing>,
     #[pin]
     lower: Lower,
 }
 
 /// How a new volume is encrypted.
 pub(crate) struct Encryption {
-    /// What does it, with its key.
-    pub(crate) cipher: Xts,
+    /// What does it.
+    pub(crate) engine: Engine,
     /// Which sectors there are, and their tweaks.
     pub(crate) geometry: Geometry,
     /// What the key was named by.
@@ -83,10 +86,8 @@ pub(crate) struct ShownEncryption<'a> {
     pub(crate) key_name: &'a [u8],
     /// Length of the key in bits.
     pub(crate) key_bits: u32,
-    /// The implementation of the cipher.
-    pub(crate) driver: &'a [u8],
-    /// Whether that takes many blocks at once.
-    pub(crate) is_fast: bool,
+    /// Who does it.
+    pub(crate) engine: ShownEngine<'a>,
     /// Whether the disk takes discards.
     pub(crate) discard: bool,
 }
@@ -125,8 +126,8 @@ impl Operations for Front {
         if config.read_only && op.changes_data() {
             return Err(Status::IOERR);
         }
-        let seal = self.seal.as_deref();
-        engine::submit(rq, op, &config.extent, &self.lower, seal, batch)
+        let sealing = self.sealing.as_ref();
+        engine::submit(rq, op, &config.extent, &self.lower, sealing, batch)
     }
 
     #[inline]
@@ -202,6 +203,11 @@ pub(crate) fn level_above(backing: &Backing) -> u32 {
     Disk::<Front>::below(backing).map_or(0, |front| front.level + 1)
 }
 
+/// Whether the kernel's fallback encrypts for a volume that `backing` is, or for one below that.
+pub(crate) fn fallback_below(backing: &Backing) -> bool {
+    Disk::<Front>::below(backing).is_some_and(|front| front.fallback)
+}
+
 /// A volume. As long as it exists the module stays loaded: its backing sees to that.
 ///
 /// Lock order: `change`, then what the disk takes, or the registry.
@@ -258,16 +264,28 @@ impl Volume {
     ) -> Result<Arc<Self>> {
         let level = level_above(&backing);
         let mut limits = StackedLimits::above(&backing, extent.start().to_sectors());
-        let (mut seal, mut key) = (None, None);
+        let mut fallback = fallback_below(&backing);
+        let (mut sealing, mut inline_key, mut key) = (None, None, None);
         if let Some(encryption) = encryption {
-            limits.seal(encryption.geometry.sector(), encryption.discard);
+            let (geometry, discard) = (encryption.geometry, encryption.discard);
+            match encryption.engine {
+                Engine::Software(cipher) => {
+                    limits.seal(geometry.sector(), discard);
+                    let made = KBox::pin_init(Seal::new(cipher, geometry), GFP_KERNEL)?;
+                    sealing = Some(Sealing::Here(made));
+                }
+                Engine::BlkCrypto(made) => {
+                    limits.inline(geometry.sector(), discard, made.is_native());
+                    fallback |= !made.is_native();
+                    sealing = Some(Sealing::Below(geometry));
+                    inline_key = Some(made);
+                }
+            }
             key = Some(KeyShown {
                 name: encryption.key_name,
                 bits: encryption.key_bits,
-                discard: encryption.discard,
+                discard,
             });
-            let made = Seal::new(encryption.cipher, encryption.geometry);
-            seal = Some(KBox::pin_init(made, GFP_KERNEL)?);
         }
         let logical_block_size = limits.logical_block_size();
         let physical_block_size = limits.physical_block_size();
@@ -293,8 +311,9 @@ impl Volume {
                 level,
                 shown,
                 stat,
-                seal,
-                lower <- Lower::new(backing, max_segments),
+                fallback,
+                sealing,
+                lower <- Lower::new(backing, max_segments, inline_key),
             }),
             GFP_KERNEL,
         )?;
@@ -305,7 +324,7 @@ impl Volume {
             capacity: extent.length().to_sectors(),
             limits,
             read_only,
-            same_cpu: front.seal.is_some(),
+            same_cpu: matches!(front.sealing, Some(Sealing::Here(_))),
         };
         let disk = Disk::new(params, Config { extent, read_only }, front)?;
         Arc::pin_init(
@@ -437,13 +456,21 @@ impl Volume {
     /// How it is encrypted, if it is.
     pub(crate) fn encryption(&self) -> Option<ShownEncryption<'_>> {
         let front = self.disk.ops();
-        let (seal, key) = (front.seal.as_deref()?, front.shown.key.as_ref()?);
+        let (sealing, key) = (front.sealing.as_ref()?, front.shown.key.as_ref()?);
+        let engine = match sealing {
+            Sealing::Here(seal) => ShownEngine::Software {
+                driver: seal.cipher().driver().to_bytes(),
+                is_fast: seal.cipher().is_fast(),
+            },
+            Sealing::Below(_) => ShownEngine::BlkCrypto {
+                native: front.lower.key().is_some_and(InlineKey::is_native),
+            },
+        };
         Some(ShownEncryption {
-            geometry: seal.geometry(),
+            geometry: sealing.geometry(),
             key_name: key.name.to_bytes(),
             key_bits: key.bits,
-            driver: seal.cipher().driver().to_bytes(),
-            is_fast: seal.cipher().is_fast(),
+            engine,
             discard: key.discard,
         })
     }

@@ -347,6 +347,7 @@ fn number_of(field: Field) -> u16 {
         Field::IvOffset => STOR_A_VOLUME_IV_OFFSET,
         Field::IvLargeSectors => STOR_A_VOLUME_IV_LARGE_SECTORS,
         Field::Discard => STOR_A_VOLUME_DISCARD,
+        Field::CryptoEngine => STOR_A_VOLUME_CRYPTO_ENGINE,
     }) as u16
 }
 

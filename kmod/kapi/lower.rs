@@ -2,7 +2,11 @@
 
 //! Where requests are sent.
 
-use super::{bdev::Backing, sys::shim};
+use super::{
+    bdev::Backing,
+    blkcrypto::{InUse, InlineKey},
+    sys::shim,
+};
 use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
 
 /// Where requests are sent: a backing, and what some of them need on their way there.
@@ -13,12 +17,14 @@ use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
 #[pin_data]
 pub(crate) struct Lower {
     // Dropped in this order: the worker may be on its way back from the lower device when the last
-    // request has ended, and has left it when `punt` is gone.
+    // request has ended, and has left it when `punt` is gone. Then nobody uses the key, and it goes
+    // before the device does.
     #[pin]
     punt: Punt,
     #[pin]
     pool: Pool,
     max_segments: u16,
+    key: Option<InUse>,
     backing: Backing,
 }
 
@@ -50,15 +56,32 @@ unsafe impl Send for Lower {}
 unsafe impl Sync for Lower {}
 
 impl Lower {
-    /// Prepares for requests of up to `max_segments` segments. May sleep.
-    pub(crate) fn new(backing: Backing, max_segments: u16) -> impl PinInit<Self, Error> {
+    /// Prepares for requests of up to `max_segments` segments, whose data may go down with `key`.
+    /// May sleep.
+    pub(crate) fn new(
+        backing: Backing,
+        max_segments: u16,
+        key: Option<InlineKey>,
+    ) -> impl PinInit<Self, Error> {
         let nr_bvecs = u32::from(max_segments);
+        // SAFETY: The backing is dropped after this, here as well. All I/O is a request's, and
+        // those in flight, and who submits them, keep `self` alive; but for the worker, which is
+        // gone with `punt` before.
+        let key = key.map(|key| unsafe { InUse::new(key, &backing) });
+        let raw_key = key.as_ref().map_or(core::ptr::null(), InUse::as_ptr);
         try_pin_init!(Self {
             backing,
+            key,
             max_segments,
             pool <- Pool::new(nr_bvecs),
-            punt <- Punt::new(),
+            // SAFETY: The key is dropped after this, here as well.
+            punt <- unsafe { Punt::new(raw_key) },
         })
+    }
+
+    /// What data can go down with.
+    pub(crate) fn key(&self) -> Option<&InlineKey> {
+        self.key.as_ref().map(InUse::key)
     }
 
     /// The device below.
@@ -137,12 +160,15 @@ impl PinnedDrop for Pool {
 }
 
 impl Punt {
-    fn new() -> impl PinInit<Self, Error> {
+    /// # Safety
+    ///
+    /// The key, if it is not null, must be there until this is dropped.
+    unsafe fn new(key: *const shim::stor_inline_key) -> impl PinInit<Self, Error> {
         // INVARIANT: Initialised here.
         try_pin_init!(Self {
-            punt <- Opaque::try_ffi_init(|slot| {
+            punt <- Opaque::try_ffi_init(move |slot| {
                 // SAFETY: `slot` is memory for it that stays where it is.
-                to_result(unsafe { shim::stor_shim_punt_init(slot) })
+                to_result(unsafe { shim::stor_shim_punt_init(slot, key) })
             }),
         })
     }

@@ -125,8 +125,32 @@ impl<'a> Request<'a> {
         if transform.is_some() && op.has_data() {
             self.send_transformed(op, lower, transform, at, batch)
         } else {
-            self.send_as(op, lower, None::<&S>, at, batch)
+            self.send_as(op, lower, None::<&S>, at, batch, None)
         }
+    }
+
+    /// Sends it down with the key of `lower`, for who is below to encrypt or decrypt its data, the
+    /// first sector of which has the number `dun`, and each next one the next number. It has data.
+    /// Process context; may sleep in the lower device.
+    ///
+    /// It is not polled: the kernel may decrypt on another CPU, some time after the device is done.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Self::send`]; [`Status::IOERR`] if `lower` has no key.
+    #[inline(never)]
+    pub(crate) fn send_inline<S: Transform>(
+        self,
+        op: Op,
+        lower: &'a Lower,
+        dun: u64,
+        at: Sectors,
+        batch: &Batch,
+    ) -> Result<(), Status> {
+        if lower.key().is_none() || !op.has_data() {
+            return Err(Status::IOERR);
+        }
+        self.send_as(op, lower, None::<&S>, at, batch, Some(dun))
     }
 
     /// The same, by itself: who transforms nothing shall not pay for it.
@@ -139,7 +163,7 @@ impl<'a> Request<'a> {
         at: Sectors,
         batch: &Batch,
     ) -> Result<(), Status> {
-        self.send_as(op, lower, transform, at, batch)
+        self.send_as(op, lower, transform, at, batch, None)
     }
 
     #[inline(always)]
@@ -150,6 +174,7 @@ impl<'a> Request<'a> {
         transform: Option<&'a S>,
         at: Sectors,
         batch: &Batch,
+        dun: Option<u64>,
     ) -> Result<(), Status> {
         let rq = self.as_ptr();
         let pdu = self.pdu();
@@ -159,6 +184,9 @@ impl<'a> Request<'a> {
         let bio = unsafe { &raw mut (*pdu).bio };
         let (first, last) = self.bios();
         let mut opf = (self.cmd_flags() & INHERITED) | op.lower_opf();
+        if dun.is_some() {
+            opf &= !POLLED;
+        }
         let mut table = core::ptr::null_mut();
 
         // A bio that may not wait ends with EAGAIN where its owner expects it. A device that can
@@ -213,7 +241,12 @@ impl<'a> Request<'a> {
             }
             (*pdu).opf = opf;
             bindings::blk_mq_start_request(rq);
-            shim::stor_shim_submit(pdu, batch.raw.get(), lower.punt());
+            if let Some(dun) = dun {
+                (*pdu).dun = dun;
+                shim::stor_shim_inline_submit(pdu, batch.raw.get(), lower.punt());
+            } else {
+                shim::stor_shim_submit(pdu, batch.raw.get(), lower.punt());
+            }
         }
         Ok(())
     }

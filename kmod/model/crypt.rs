@@ -119,6 +119,43 @@ impl Geometry {
         Ok(())
     }
 
+    /// Checks whether the kernel's inline encryption can do it with a key of `key_bits`: it has
+    /// AES-256-XTS only, and counts from each sector to the next by one.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] that says what it can not do.
+    pub fn check_inline(&self, key_bits: u32) -> Result<(), Refusal> {
+        const WANTED_BITS: u32 = 8 * KEY_MAX as u32;
+        if key_bits != WANTED_BITS {
+            return Err(Refusal::field(
+                Errno::OpNotSupp,
+                Field::Key,
+                format_args!("{key_bits} bits long, blk-crypto takes only {WANTED_BITS}"),
+            ));
+        }
+        if self.step() != 1 {
+            return Err(Refusal::field(
+                Errno::OpNotSupp,
+                Field::IvLargeSectors,
+                format_args!(
+                    "0, blk-crypto can only count crypto sectors, of {} bytes",
+                    self.sector()
+                ),
+            ));
+        }
+        // A tweak begins again from 0 where those numbers go on. No disk has so many sectors as
+        // are left to it here.
+        if self.iv_offset > i64::MAX as u64 {
+            return Err(Refusal::field(
+                Errno::OpNotSupp,
+                Field::IvOffset,
+                format_args!("{} is not below 2^63, for blk-crypto", self.iv_offset),
+            ));
+        }
+        Ok(())
+    }
+
     /// Size of a crypto sector, in bytes.
     pub fn sector(&self) -> u32 {
         SECTOR_MIN << self.shift

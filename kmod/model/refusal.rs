@@ -79,6 +79,8 @@ pub enum Field {
     IvLargeSectors,
     /// Whether an encrypted disk takes discards.
     Discard,
+    /// Who encrypts.
+    CryptoEngine,
 }
 
 impl fmt::Display for Field {
@@ -96,6 +98,7 @@ impl fmt::Display for Field {
             Field::IvOffset => "iv-offset",
             Field::IvLargeSectors => "iv-large-sectors",
             Field::Discard => "discard",
+            Field::CryptoEngine => "crypto-engine",
         })
     }
 }

@@ -150,6 +150,7 @@ struct stor_piece {
  * @later: in the list of a CPU
  * @go_on: what is done with the request then
  * @bounce: what a write was sealed into
+ * @dun: number of the first data unit, if @bio is encrypted below
  */
 struct stor_pdu {
 	struct bio bio;
@@ -171,6 +172,7 @@ struct stor_pdu {
 	struct llist_node later;
 	void (*go_on)(struct request *rq);
 	struct stor_bounce bounce;
+	u64 dun;
 };
 
 /**
@@ -233,6 +235,8 @@ struct stor_stat {
 	u64 __percpu *histogram[STOR_STAT_HISTOGRAMS];
 };
 
+struct stor_inline_key;
+
 /**
  * struct stor_punt - bios on their way to somebody who may sleep
  * @lock: protects @bios
@@ -240,12 +244,14 @@ struct stor_stat {
  * @work: submits @bios
  * @wq: where @work runs; one for each volume, as volumes may wait for each
  *	other and memory may be scarce
+ * @inline_key: what data is encrypted with below, or NULL
  */
 struct stor_punt {
 	spinlock_t lock;	/* protects bios; a leaf, taken in any context */
 	struct bio_list bios;
 	struct work_struct work;
 	struct workqueue_struct *wq;
+	const struct stor_inline_key *inline_key;
 };
 
 /* Types of keys; Rust has the same. */
@@ -293,7 +299,8 @@ bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
 dev_t stor_shim_disk_devt(struct gendisk *disk);
 void stor_shim_disk_resized(struct gendisk *disk);
 
-int stor_shim_punt_init(struct stor_punt *punt);
+int stor_shim_punt_init(struct stor_punt *punt,
+			const struct stor_inline_key *inline_key);
 void stor_shim_punt_exit(struct stor_punt *punt);
 void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 			   unsigned int nr, bool timed);
@@ -332,6 +339,18 @@ int stor_shim_crypt_torn(const struct stor_cipher *cipher,
 			 const struct stor_piece *from, unsigned int n,
 			 const struct stor_piece *to, unsigned int sector,
 			 u64 tweak, bool seal);
+
+struct stor_inline_key *stor_shim_inline_new(struct block_device *bdev,
+					     const u8 *bytes, unsigned int len,
+					     unsigned int sector, bool fallback);
+void stor_shim_inline_free(struct stor_inline_key *inline_key);
+bool stor_shim_inline_is_native(const struct stor_inline_key *inline_key);
+void stor_shim_inline_evict(const struct stor_inline_key *inline_key,
+			    struct block_device *bdev);
+void stor_shim_inline_send(struct stor_pdu *pdu,
+			   const struct stor_inline_key *inline_key);
+void stor_shim_inline_submit(struct stor_pdu *pdu, struct stor_batch *batch,
+			     struct stor_punt *punt);
 
 ssize_t stor_shim_key_read(enum stor_key_type type, const char *description,
 			   u8 *buf, size_t max);

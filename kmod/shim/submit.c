@@ -63,7 +63,10 @@ static void stor_punt_work(struct work_struct *work)
 
 		if (pdu->stat)
 			pdu->sent = ktime_get_ns();
-		stor_submit(pdu);
+		if (punt->inline_key && bio_has_data(bio))
+			stor_shim_inline_send(pdu, punt->inline_key);
+		else
+			stor_submit(pdu);
 	}
 	blk_finish_plug(&plug);
 }
@@ -71,11 +74,14 @@ static void stor_punt_work(struct work_struct *work)
 /**
  * stor_shim_punt_init - prepare for bios to be submitted by somebody else
  * @punt: what to prepare
+ * @inline_key: what data is encrypted with below, or NULL
  *
  * Return: 0 or -ENOMEM.
  */
-int stor_shim_punt_init(struct stor_punt *punt)
+int stor_shim_punt_init(struct stor_punt *punt,
+			const struct stor_inline_key *inline_key)
 {
+	punt->inline_key = inline_key;
 	spin_lock_init(&punt->lock);
 	bio_list_init(&punt->bios);
 	INIT_WORK(&punt->work, stor_punt_work);

@@ -32,7 +32,8 @@ STRINGS = {"name", "backing", "disk", "backing-disk", "key", "cipher",
            "cipher-driver"}
 U64 = {"offset", "length", "gate-count", "gate-last", "gate-longest",
        "iv-offset"}
-U8 = {"read-only", "cipher-slow", "iv-large-sectors", "discard"}
+U8 = {"read-only", "cipher-slow", "iv-large-sectors", "discard",
+      "crypto-native"}
 
 BLKRRPART, BLKFLSBUF, BLKPG = 0x125F, 0x1261, 0x1269
 BLKROGET, BLKGETSIZE64 = 0x125E, 0x80081272

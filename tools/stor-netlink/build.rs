@@ -113,6 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "VOLUME_STATES",
             "STOR_VOLUME_STATE_",
         ),
+        ("who encrypts", "CRYPTO_ENGINES", "STOR_CRYPTO_ENGINE_"),
         ("what I/Os do", "STAT_OPS", "STOR_STAT_OP_"),
         (
             "the parts of an I/O's way",

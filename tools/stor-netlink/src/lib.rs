@@ -25,5 +25,7 @@ pub use error::{Error, Refusal};
 pub use histogram::Histogram;
 pub use stat::{Counters, Latencies, Stat, StatAssembly, StatKey, StatOp, StatStage, StatStatus};
 pub use text::Text;
-pub use types::{Change, Event, EventKind, Info, NewVolume, Selector, Volume, VolumeState};
+pub use types::{
+    Change, CryptoEngine, Event, EventKind, Info, NewVolume, Selector, Volume, VolumeState,
+};
 pub use uuid::{ParseUuidError, Uuid};

@@ -69,6 +69,32 @@ pub struct Volume {
     pub iv_large_sectors: Option<bool>,
     /// Whether the disk of an encrypted volume takes discards.
     pub discard: Option<bool>,
+    /// Who encrypts the data.
+    pub crypto_engine: Option<CryptoEngine>,
+    /// Whether that is hardware of the backing.
+    pub crypto_native: Option<bool>,
+}
+
+/// Who encrypts. Displays as the specification's name, or `engine-N` for one it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CryptoEngine(pub u32);
+
+impl CryptoEngine {
+    /// Hardware of the backing, if it can, else the module.
+    pub const AUTO: Self = Self(uapi::STOR_CRYPTO_ENGINE_AUTO);
+    /// The module.
+    pub const SOFTWARE: Self = Self(uapi::STOR_CRYPTO_ENGINE_SOFTWARE);
+    /// Who is below: hardware, or the kernel in its place.
+    pub const BLK_CRYPTO: Self = Self(uapi::STOR_CRYPTO_ENGINE_BLK_CRYPTO);
+}
+
+impl fmt::Display for CryptoEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match uapi::name_of(uapi::CRYPTO_ENGINES, u64::from(self.0)) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "engine-{}", self.0),
+        }
+    }
 }
 
 /// State of a volume. Displays as the specification's name, or `state-N` for one it lacks.
@@ -136,6 +162,8 @@ pub struct NewVolume {
     pub iv_large_sectors: Option<bool>,
     /// Whether the disk of an encrypted volume shall take discards.
     pub discard: Option<bool>,
+    /// Who shall encrypt.
+    pub crypto_engine: Option<CryptoEngine>,
 }
 
 /// What shall change of a volume. What is `None` stays as it is.

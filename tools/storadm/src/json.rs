@@ -224,6 +224,8 @@ pub struct JsonVolume<'a> {
     iv_offset: Option<u64>,
     iv_large_sectors: Option<bool>,
     discard: Option<bool>,
+    crypto_engine: Option<String>,
+    crypto_native: Option<bool>,
 }
 
 impl<'a> From<&'a Volume> for JsonVolume<'a> {
@@ -261,6 +263,8 @@ impl<'a> From<&'a Volume> for JsonVolume<'a> {
             iv_offset: volume.iv_offset,
             iv_large_sectors: volume.iv_large_sectors,
             discard: volume.discard,
+            crypto_engine: volume.crypto_engine.map(|engine| engine.to_string()),
+            crypto_native: volume.crypto_native,
         }
     }
 }

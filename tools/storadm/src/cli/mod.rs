@@ -15,7 +15,7 @@ pub use help::{exit_status, output};
 pub use key::{KeyAddArgs, KeyCommand, KeyRemoveArgs, KeyTypeChoice};
 pub use stat::{StageChoice, StatArgs};
 pub use volume::{
-    ChangeArgs, CreateArgs, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, VolumeCommand,
+    ChangeArgs, CreateArgs, Engine, ListArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, VolumeCommand,
 };
 
 use crate::duration::parse_interval;

@@ -139,8 +139,8 @@ def documents(stor, devices, tool):
           {"schema_version": 1, "volumes": [made], "interrupted": False})
     equal(tool.json(0, "volume", "show", "one")["volume"], made)
     info = tool.json(0, "info")["info"]
-    equal((info["abi_version"], info["features"]), (1, ["volume", "gate", "stat", "encryption",
-               "crypto-engine"]))
+    equal((info["abi_version"], info["features"]),
+          (1, ["volume", "gate", "stat", "encryption", "crypto-engine"]))
     error = tool.json(1, "volume", "create", "one", "--backing",
                       devices[0])["error"]
     equal(error, {"message": "cannot create volume one: name: volume one "

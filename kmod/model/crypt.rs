@@ -364,6 +364,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_encrypted_below() {
+        let check = |sector, large, offset, bits| {
+            let wanted = Wanted {
+                sector: Some(sector),
+                iv_offset: Some(offset),
+                iv_large_sectors: Some(large),
+            };
+            let (geometry, _) = Geometry::choose(&wanted, extent(0, 1 << 20), true, 512).unwrap();
+            geometry.check_inline(bits).map_err(told)
+        };
+        for large in [false, true] {
+            assert_eq!(check(512, large, 0, 512), Ok(()));
+        }
+        for sector in [1024, 2048, 4096] {
+            assert_eq!(check(sector, true, (1 << 63) - 8, 512), Ok(()));
+            assert_eq!(
+                check(sector, false, 0, 512),
+                Err(std::format!(
+                    "iv-large-sectors: 0, blk-crypto can only count crypto sectors, of {sector} bytes"
+                ))
+            );
+        }
+        assert_eq!(
+            check(512, false, 0, 256),
+            Err("key: 256 bits long, blk-crypto takes only 512".into())
+        );
+        assert_eq!(
+            check(4096, true, 1 << 63, 512),
+            Err("iv-offset: 9223372036854775808 is not below 2^63, for blk-crypto".into())
+        );
+    }
+
+    #[test]
     fn names_of_keys() {
         assert_eq!(
             key_name(b"logon:stor:vm1").unwrap(),

@@ -39,7 +39,9 @@ struct stor_inline_key {
 
 /*
  * Whether hardware of a device can use a key. The kernel's own answer,
- * blk_crypto_config_supported_natively(), is not exported to modules.
+ * blk_crypto_config_supported_natively(), is not exported to modules. It says
+ * nothing of splitting: below, a bio may be split at any logical block, and what
+ * follows in a data unit that was split would get the number of the next.
  */
 static bool stor_inline_has_hardware(struct block_device *bdev,
 				     const struct blk_crypto_config *config)
@@ -48,6 +50,7 @@ static bool stor_inline_has_hardware(struct block_device *bdev,
 
 	profile = bdev_get_queue(bdev)->crypto_profile;
 	return profile &&
+	       config->data_unit_size <= bdev_logical_block_size(bdev) &&
 	       profile->max_dun_bytes_supported >= config->dun_bytes &&
 	       profile->key_types_supported & config->key_type &&
 	       profile->modes_supported[config->crypto_mode] &

@@ -97,11 +97,13 @@ def locks(tool, name, key):
         tool.says(1, "", "storadm: cannot unlock volume one: key: "
                   f"{name} is in no keyring of yours (ENOKEY)\n",
                   "volume", "unlock", "one")
-    with keys.key(key, "stor:elsewhere") as other:
-        made = tool.json(0, "volume", "unlock", "one", "--key",
-                         other)["volume"]
-    equal((made["state"], made["lock"], made["key"]),
-          ("live", None, "logon:stor:elsewhere"), "state")
+    other = "logon:stor:elsewhere"
+    tool.says(0, f"{other}\n", "", "key", "add", "stor:elsewhere", "--hex",
+              data=key.hex())
+    made = tool.json(0, "volume", "unlock", "one", "--key", other)["volume"]
+    equal((made["state"], made["lock"], made["key"]), ("live", None, other),
+          "state")
+    tool.says(0, "", "", "key", "remove", other)
 
 
 @test

@@ -76,9 +76,9 @@ class Lab:
     def search(self):
         """What is found in memory, and on the drives.
 
-        The machine is stopped meanwhile. Once, while udev was at work, it was
-        never quite there again: what a program waited for of its root file
-        system, which is outside, did not come.
+        The machine is stopped meanwhile. One run did not end after that; udev
+        was at work when it was stopped, and may have waited for the root file
+        system, which is outside. Not proved; there was no such run since.
         """
         tap.wait_until(lambda: not os.path.exists("/run/udev/queue"),
                        "the end of udev's work", 30)

@@ -14,6 +14,7 @@ import sys
 import tap
 
 PORT = "/dev/virtio-ports/stor.dump"
+PROCESSES = 40
 
 # Reads the complement of a secret, writes the secret.
 TURN = """import sys
@@ -139,8 +140,21 @@ def give(turned, *command):
     return done.stdout + done.stderr
 
 
+def churn():
+    """Have many processes at once, and end them.
+
+    What a process had in registers stays where the kernel has put it when it
+    ran another one, and on its stack; both are only ever used for the next
+    process, and not cleared.
+    """
+    for process in [subprocess.Popen(["sleep", "1"])
+                    for _ in range(PROCESSES)]:
+        process.wait()
+
+
 def scrub():
     """Have the kernel clear most of what is free."""
+    churn()
     least = pathlib.Path("/proc/sys/vm/min_free_kbytes")
     usual = least.read_text()
     pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")

@@ -6,6 +6,7 @@ STOR_TEST_GEOMETRIES says how many geometries are held against dm-crypt.
 """
 
 import errno
+import functools
 import hashlib
 import os
 import pathlib
@@ -14,12 +15,14 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+import ciphertext  # noqa: E402
 import keys  # noqa: E402
 from fio import VERIFY, fio  # noqa: E402
+from geometries import (compare, dm_crypt, fill, geometry,  # noqa: E402
+                        read_all, scatter)
 from lower import mapped, null_blk  # noqa: E402
-from stor import (BLKDISCARD, BLKZEROOUT, MIB, Device,  # noqa: E402
-                  Disk, clean, error_of, one_of_each, pattern, refused, settle,
-                  setup)
+from stor import (MIB, Device, Disk, clean, one_of_each,  # noqa: E402
+                  pattern, refused, settle, setup)
 from tap import Skip, check, equal, main, note, test  # noqa: E402
 
 KEY = pattern(1, 64)
@@ -87,64 +90,6 @@ def vectors(stor, devices):
             equal(got[:len(plain)].hex(), cipher, f"unit {unit}")
 
 
-def geometry(rng, device):
-    """Any way to lay a volume on a device."""
-    sector = rng.choice([512, 1024, 2048, 4096])
-    unit = max(sector, device.block)
-    length = rng.randrange(1, 64) * unit * 8
-    # dm-crypt wants a start that is a multiple of its sectors.
-    start = rng.randrange(0, (device.size - length) // unit)
-    return {"sector": sector, "large": rng.random() < 0.5,
-            "payload": rng.randbytes(rng.choice([32, 64])),
-            "iv_offset": rng.randrange(0, 1 << rng.choice([4, 32, 48]))
-            * (sector // 512),
-            "offset": start * unit, "length": length, "unit": unit}
-
-
-def dm_crypt(device, how):
-    """The table of dm-crypt for the same."""
-    options = [f"sector_size:{how['sector']}"]
-    if how["large"]:
-        options.append("iv_large_sectors")
-    return (f"0 {how['length'] // 512} crypt aes-xts-plain64 "
-            f"{how['payload'].hex()} {how['iv_offset']} {device} "
-            f"{how['offset'] // 512} {len(options)} {' '.join(options)}")
-
-
-def pieces(rng, how, count):
-    """Random I/O within a volume: where, and how long."""
-    units = how["length"] // how["unit"]
-    for _ in range(count):
-        most = min(units, MIB // how["unit"])
-        length = min(most, rng.choice([1, 1, 2, 8, rng.randrange(1, most + 1)]))
-        yield (rng.randrange(0, units - length + 1) * how["unit"],
-               length * how["unit"])
-
-
-def scatter(path, rng, want, how):
-    """Write at random, several writes that can be merged among them."""
-    with Disk(path) as disk:
-        for at, length in pieces(rng, how, 10):
-            want[at:at + length] = data = rng.randbytes(length)
-            disk.write(at, data)
-    # By the page cache, what lies side by side goes down as one request.
-    with open(path, "r+b", buffering=0) as cached:
-        for at, length in pieces(rng, how, 10):
-            want[at:at + length] = data = rng.randbytes(length)
-            cached.seek(at)
-            equal(cached.write(data), length, "bytes written")
-        os.fsync(cached.fileno())
-
-
-def compare(path, want, what):
-    """Fail unless a disk has these bytes, past the page cache."""
-    with Disk(path) as disk:
-        for at in range(0, len(want), MIB):
-            length = min(MIB, len(want) - at)
-            check(disk.read(at, length) == want[at:at + length],
-                  f"{what}: other bytes in the MiB at {at}")
-
-
 @test
 def interchange(stor, devices):
     """what stor writes dm-crypt reads, and the other way round"""
@@ -154,10 +99,7 @@ def interchange(stor, devices):
         device = devices[number % len(devices)]
         how = geometry(rng, device)
         what = f"geometry {number}: {device} {how}"
-        with Disk(device) as disk:
-            for at in range(0, how["length"], MIB):
-                length = min(MIB, how["length"] - at)
-                disk.write(how["offset"] + at, rng.randbytes(length))
+        fill(device, rng, how)
         want = bytearray(how["length"])
 
         def with_stor(work):
@@ -175,10 +117,7 @@ def interchange(stor, devices):
                 work(crypt.path)
 
         def first(path):
-            with Disk(path) as disk:
-                for at in range(0, len(want), MIB):
-                    length = min(MIB, len(want) - at)
-                    want[at:at + length] = disk.read(at, length)
+            read_all(path, want)
             scatter(path, rng, want, how)
 
         def then(path):
@@ -348,54 +287,25 @@ def bad_geometry(stor, devices):
         stor.delete(name="one")
 
 
+def made(stor, device, **values):
+    """An encrypted volume, whose key is in no keyring any more."""
+    with keys.key(KEY) as name:
+        stor.new("one", device, key=name, **values)
+    settle()
+
+
 @test
 def nothing_plain(stor, devices):
     """what was written is nowhere below, zeros neither"""
-    marker = b"stor: no one may read this. " * 100
-    marker = marker[:512]
     for device in one_of_each(devices):
-        size = 16 * MIB
-        with Disk(device) as disk:
-            disk.write(0, pattern(7, size))
-        with keys.key(KEY) as name:
-            stor.new("one", device, key=name, length=size)
-        settle()
-        with open("/dev/stor0", "r+b") as cached:
-            for _ in range(size // 512):
-                cached.write(marker)
-            os.fsync(cached.fileno())
-        with Disk("/dev/stor0") as disk:
-            disk.write(4 * MIB, bytes(MIB))
-            disk.range(BLKZEROOUT, 8 * MIB, MIB)
-            equal(disk.read(8 * MIB, MIB), bytes(MIB), "zeros")
-            equal(disk.read(0, 4096), marker * 8, "what was written")
-        stor.delete(name="one")
-        with Disk(device) as disk:
-            below = b"".join(disk.read(at, MIB) for at in range(0, size, MIB))
-        check(marker[:32] not in below, f"{device}: plaintext below")
-        check(bytes(64) not in below, f"{device}: zeros below")
+        ciphertext.nothing_plain(stor, device, functools.partial(made, stor))
 
 
 @test
 def discards(stor, devices):
     """discards are passed on only if that was asked for"""
     for device in one_of_each(devices):
-        for allowed in (0, 1):
-            with keys.key(KEY) as name:
-                stor.new("one", device, key=name, discard=allowed,
-                         length=16 * MIB)
-            settle()
-            limit = pathlib.Path("/sys/block/stor0/queue/discard_max_bytes")
-            below = device.sys / "queue/discard_max_bytes"
-            with Disk("/dev/stor0") as disk:
-                error = error_of(disk.range, BLKDISCARD, 0, MIB)
-            may = allowed and int(below.read_text())
-            equal(int(limit.read_text()) > 0, bool(may), "limit")
-            equal(error, 0 if may else errno.EOPNOTSUPP, "error")
-            zeroes = pathlib.Path(
-                "/sys/block/stor0/queue/write_zeroes_max_bytes")
-            equal(zeroes.read_text().strip(), "0", "write zeroes")
-            stor.delete(name="one")
+        ciphertext.discards(stor, device, functools.partial(made, stor))
 
 
 @test
@@ -403,10 +313,7 @@ def verified(stor, devices):
     """data stays what it was under load, in all sizes and alignments"""
     for device in one_of_each(devices):
         for sector in (512, 4096):
-            with keys.key(KEY) as name:
-                stor.new("one", device, key=name, crypto_sector=sector,
-                         length=128 * MIB)
-            settle()
+            made(stor, device, crypto_sector=sector, length=128 * MIB)
             block = max(sector, device.block)
             jobs = {
                 "direct": {"direct": 1, "iodepth": 16, "offset": 0},

@@ -35,6 +35,7 @@ from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
 
 # By its label: length, type.
 KEYS = {"short": (32, "user"), "long": (64, "logon")}
+HANDED = {"handed": (64, "logon")}  # for who encrypts below
 PIECE = 8  # of keys is searched for, in bytes
 # Away from where udev looks for file systems, which would have copies.
 AT = 32 * MIB
@@ -100,7 +101,7 @@ def setup():
 
 def name(label):
     """Of a key, as a volume takes it."""
-    return f"{KEYS[label][1]}:stor:{label}"
+    return f"{(KEYS | HANDED)[label][1]}:stor:{label}"
 
 
 def unseen():
@@ -150,18 +151,23 @@ def refuse_last(story, label, device, there):
 @test
 def added(story):
     """a key that was added is in its keyring, and nowhere else"""
-    for label, (length, kind) in KEYS.items():
+    add(story, KEYS)
+
+
+def add(story, keys):
+    """Put keys into keyrings; what has brought them in has gone then."""
+    for label, (length, kind) in keys.items():
         told.append(dump.give(
             story.lab.key(label, length), "storadm", "key", "add",
             f"stor:{label}", "--type", kind).encode())
-    # What brought them in may have left some of them where it is not cleared.
+    # That may have left some of them where it is not cleared.
     for _ in range(5):
         dump.scrub()
-        found = story.lab.search().tell("added", *KEYS)
+        found = story.lab.search().tell("added", *keys)
         if all(found.times(label, "pieces") == length // PIECE
-               for label, (length, _) in KEYS.items()):
+               for label, (length, _) in keys.items()):
             break
-    for label, (length, _) in KEYS.items():
+    for label, (length, _) in keys.items():
         equal(found.counts(label),
               {"whole": 1, "pieces": length // PIECE, "rounds": 0, "swapped": 0,
                "text": 0}, label)
@@ -314,6 +320,33 @@ def deleted(story):
     storadm("volume", "delete", "plain")
     for label in KEYS:
         found.none(label)
+
+
+@test
+def handed_on(story):
+    """so it is where the kernel encrypts in the place of hardware"""
+    add(story, HANDED)
+    (label,) = HANDED
+    storadm("volume", "create", label, "--backing", story.devices[0],
+            "--length", "128MiB", "--key", name(label), "--sector-size", "512",
+            "--crypto-engine", "blk-crypto")
+    try:
+        remove(label, story.unseen)
+        settle()
+        with Disk("/dev/stor0") as disk:
+            disk.write(0, bytes(MIB))
+            equal(disk.read(0, MIB), bytes(MIB), "what was written")
+        found = story.lab.search().tell("handed on", label)
+        for kind in "whole", "rounds":
+            equal(found.missing(label, kind), 0, f"missing {kind}")
+        found.none(label, "drives")
+        with apart():
+            storadm("volume", "lock", label)
+        story.lab.search().tell("handed on, locked", label).none(label)
+    finally:
+        with apart():
+            storadm("volume", "delete", label)
+    story.lab.search().tell("handed on, deleted", label).none(label)
 
 
 def fill(memory, marker):

@@ -15,15 +15,14 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import keys  # noqa: E402
 from blktrace import trace  # noqa: E402
-from fio import VERIFY, load  # noqa: E402
+from locking import lock_under_load  # noqa: E402
 from lower import null_blk  # noqa: E402
 from stats import failures  # noqa: E402
 from stor import (BLKRRPART, MIB, Disk, clean, error_of, number_of,  # noqa: E402
                   one_of_each, pattern, refused, settle, setup)
-from tap import (check, equal, in_thread, main, note,  # noqa: E402
-                 test, wait_until)
+from tap import (check, equal, in_thread, main, test,  # noqa: E402
+                 wait_until)
 
-ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "20"))
 KEY = pattern(11, 64)
 SYS = pathlib.Path("/sys/block/stor0")
 
@@ -243,27 +242,7 @@ def under_load(stor, devices):
     """locked and unlocked under fio with verify: no I/O fails"""
     device = one_of_each(devices)[-1]
     with volume(stor, device, length=24 * MIB), keys.key(KEY):
-        def done():
-            return sum(number_of(SYS / "stor" / name)
-                       for name in ("reads", "writes"))
-        jobs = {"small": {"rw": "randrw", "bs": "4k", "iodepth": 16},
-                "mixed": {"rw": "randrw", "bsrange": "4k-256k", "iodepth": 8,
-                          "offset": "8m", "ioengine": "io_uring"}}
-        with load(jobs, **VERIFY, filename="/dev/stor0", numjobs=2,
-                  offset_increment="4m", size="2m") as results:
-            for _ in range(ROUNDS):
-                before = done()
-                wait_until(lambda n=before: done() > n, "some I/O", 60)
-                stor.lock("one")
-                before = done()
-                settle()
-                equal(done(), before, "I/Os done while locked")
-                stor.unlock("one")
-        equal(failures(stor), {}, "failed I/Os")
-        check(all(job["write"]["io_bytes"] for result in results
-                  for job in result.values()), "a job did nothing")
-        longest = stor.get(name="one")["gate-longest"]
-        note(f"{ROUNDS} rounds; longest gate: {longest / 1e6:.2f} ms")
+        lock_under_load(stor, 4096)
 
 
 main(setup, clean)

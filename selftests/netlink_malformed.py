@@ -22,11 +22,12 @@ SEED = int(os.environ.get("STOR_TEST_SEED", "20261123"))
 NESTED = 0x8000
 BYTES = {"index": 4, "offset": 8, "length": 8, "uuid": 16, "read-only": 1,
          "crypto-sector": 4, "iv-offset": 8, "iv-large-sectors": 1,
-         "discard": 1, "lock": 4}
+         "discard": 1, "lock": 4, "crypto-engine": 4}
 LIMITS = {"name": 255, "backing": 1023, "key": 511}
 COMMANDS = {"VOLUME_NEW": ("name", "uuid", "index", "backing", "offset",
                            "length", "read-only", "key", "crypto-sector",
-                           "iv-offset", "iv-large-sectors", "discard"),
+                           "iv-offset", "iv-large-sectors", "discard",
+                           "crypto-engine"),
             "VOLUME_SET": ("name", "uuid", "index", "length", "read-only"),
             "VOLUME_GATE": ("name", "uuid", "index"),
             "VOLUME_DEL": ("name", "uuid", "index"),
@@ -234,7 +235,8 @@ def fuzz(stor, devices):
             (C["STOR_CMD_VOLUME_NEW"], encode({
                 **start, "offset": 9 * MIB, "length": MIB,
                 "key": "user:stor:fuzz", "crypto-sector": 512,
-                "iv-offset": 8, "iv-large-sectors": 1, "discard": 1}))]
+                "iv-offset": 8, "iv-large-sectors": 1, "discard": 1,
+                "crypto-engine": C["STOR_CRYPTO_ENGINE_SOFTWARE"]}))]
         for selector in ({"name": f"fuzz{at}"}, {"index": at}):
             bodies += [(C["STOR_CMD_VOLUME_GET"], encode(selector)),
                        (C["STOR_CMD_VOLUME_DEL"], encode(selector))]

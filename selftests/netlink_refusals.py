@@ -470,7 +470,7 @@ def info(stor, _devices):
     equal(bool(re.fullmatch(rb"\d+\.\d+\.\d+\0", found[1])), True,
           "looks like a version")
     equal(struct.unpack("=I", found[2])[0], 1, "ABI version")
-    equal(struct.unpack("=Q", found[3])[0], 31, "features")
+    equal(struct.unpack("=Q", found[3])[0], 63, "features")
 
 
 main(setup, clean)

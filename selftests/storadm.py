@@ -73,7 +73,8 @@ def documents(stor, devices, tool):
     equal(tool.json(0, "volume", "show", "one")["volume"], made)
     info = tool.json(0, "info")["info"]
     equal((info["abi_version"], info["features"]),
-          (1, ["volume", "gate", "stat", "encryption", "lock"]))
+          (1, ["volume", "gate", "stat", "encryption", "lock",
+               "crypto-engine"]))
     error = tool.json(1, "volume", "create", "one", "--backing",
                       devices[0])["error"]
     equal(error, {"message": "cannot create volume one: name: volume one "
@@ -136,7 +137,8 @@ def encryption(stor, devices, tool):
                      "--length", "1M")["volume"]
     want = {"key": name, "cipher": "aes-xts-plain64", "key_size": 512,
             "crypto_sector": 4096, "iv_offset": 8, "iv_large_sectors": True,
-            "discard": True}
+            "discard": True, "crypto_engine": "software",
+            "crypto_native": None}
     equal({part: made[part] for part in want}, want)
     tool.says(0, "", "", "key", "remove", name)
     check(name not in tool.run("key", "list").stdout, "still listed")
@@ -154,6 +156,19 @@ def encryption(stor, devices, tool):
     with Disk("/dev/stor0") as disk:
         equal(disk.read(4096, 8192), data, "what was written")
     stor.delete(name="two")
+    tool.says(0, f"{name}\n", "", *add, "--hex", data=key.hex())
+    made = tool.json(0, "volume", "create", "one", "--backing", device,
+                     "--key", name, "--sector-size", "4K", "--iv-offset", "8",
+                     "--iv-large-sectors", "--crypto-engine", "blk-crypto",
+                     "--length", "1M")["volume"]
+    want = {"cipher_driver": None, "cipher_slow": None,
+            "crypto_engine": "blk-crypto", "crypto_native": False}
+    equal({part: made[part] for part in want}, want)
+    tool.says(0, "", "", "key", "remove", name)
+    settle()
+    with Disk("/dev/stor0") as disk:
+        equal(disk.read(4096, 8192), data, "what was written")
+    stor.delete(name="one")
     for bits in (256, 512):
         tool.says(0, f"{name}\n", "", *add, "--random", bits)
         volume = tool.json(0, "volume", "create", "one", "--backing", device,

@@ -72,7 +72,8 @@ def info(_stor, _devices, ynl):
         equal(sorted(found), ["abi-version", "features", "module-version"])
         equal(found["abi-version"], C["STOR_ABI_VERSION"])
         equal(set(found["features"]),
-              {"volume", "gate", "stat", "encryption", "lock"}, "features")
+              {"volume", "gate", "stat", "encryption", "lock",
+               "crypto-engine"}, "features")
 
 
 @test

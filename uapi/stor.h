@@ -27,6 +27,8 @@
  *   ciphertext.
  * @STOR_FEATURE_LOCK: Encrypted volumes that forget their key while the disk
  *   stays.
+ * @STOR_FEATURE_CRYPTO_ENGINE: A choice of who encrypts, the module or the
+ *   backing.
  */
 enum stor_feature {
 	STOR_FEATURE_VOLUME = 1,
@@ -34,6 +36,7 @@ enum stor_feature {
 	STOR_FEATURE_STAT = 4,
 	STOR_FEATURE_ENCRYPTION = 8,
 	STOR_FEATURE_LOCK = 16,
+	STOR_FEATURE_CRYPTO_ENGINE = 32,
 };
 
 /**
@@ -58,6 +61,22 @@ enum stor_volume_state {
 enum stor_volume_lock {
 	STOR_VOLUME_LOCK_HOLD,
 	STOR_VOLUME_LOCK_FAIL,
+};
+
+/**
+ * enum stor_crypto_engine - Who encrypts the data of a volume.
+ * @STOR_CRYPTO_ENGINE_AUTO: Hardware of the backing that can do what is asked
+ *   for, else the module. Never in a reply.
+ * @STOR_CRYPTO_ENGINE_SOFTWARE: The module, with a cipher of the kernel.
+ * @STOR_CRYPTO_ENGINE_BLK_CRYPTO: Who is below: data goes down as it is, and
+ *   with it, by the kernel's inline encryption, which key and which number it
+ *   is to be encrypted with. Without such hardware in the backing, the kernel
+ *   encrypts in its place.
+ */
+enum stor_crypto_engine {
+	STOR_CRYPTO_ENGINE_AUTO,
+	STOR_CRYPTO_ENGINE_SOFTWARE,
+	STOR_CRYPTO_ENGINE_BLK_CRYPTO,
 };
 
 /**
@@ -166,6 +185,8 @@ enum {
 	STOR_A_VOLUME_IV_LARGE_SECTORS,
 	STOR_A_VOLUME_DISCARD,
 	STOR_A_VOLUME_LOCK,
+	STOR_A_VOLUME_CRYPTO_ENGINE,
+	STOR_A_VOLUME_CRYPTO_NATIVE,
 
 	__STOR_A_VOLUME_MAX,
 	STOR_A_VOLUME_MAX = (__STOR_A_VOLUME_MAX - 1)

@@ -104,9 +104,9 @@ pub(super) fn lock(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal
 /// Gives a locked volume its key again.
 pub(super) fn unlock(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal> {
     let changing = changing(volume)?;
-    let (cipher, key) = unlock_key(volume, attrs.get(STOR_A_VOLUME_KEY as u16))?;
+    let (key, shown) = unlock_key(volume, attrs.get(STOR_A_VOLUME_KEY as u16))?;
     changing
-        .unlock(cipher, key)
+        .unlock(key, shown)
         .map_err(|why| at_gate(volume, None, why))?;
     drop(changing);
     tell(volume);

@@ -65,7 +65,8 @@ fn info_get(request: &Request<'_>) -> Result {
                     | stor_feature_STOR_FEATURE_GATE
                     | stor_feature_STOR_FEATURE_STAT
                     | stor_feature_STOR_FEATURE_ENCRYPTION
-                    | stor_feature_STOR_FEATURE_LOCK,
+                    | stor_feature_STOR_FEATURE_LOCK
+                    | stor_feature_STOR_FEATURE_CRYPTO_ENGINE,
             ),
         )
     })

@@ -102,7 +102,7 @@ impl NewVolume {
         )?;
         let mut encryption = None;
         if let Some(wanted) = self.encryption {
-            let made = wanted.make(extent, self.length.is_some(), backing.logical_block_size())?;
+            let made = wanted.make(extent, self.length.is_some(), &backing)?;
             extent = made.1;
             encryption = Some(made.0);
         }

@@ -4,9 +4,12 @@
 
 use super::message::c_string;
 use crate::{
-    front::{Encryption, ShownEncryption, ShownKey, Volume},
+    engine::SealingKey,
+    front::{handed_on_below, Encryption, ShownEncryption, ShownEngine, ShownKey, Volume},
     kapi::{
-        cipher::{Key, Xts},
+        bdev::Backing,
+        blkcrypto::{InlineKey, Who},
+        cipher::{Key, KeyProof, Xts},
         sys::uapi::*,
     },
     model::{
@@ -24,6 +27,28 @@ pub(super) struct NewEncryption {
     key_type: KeyType,
     wanted: Wanted,
     discard: bool,
+    engine: WantedEngine,
+}
+
+/// Who shall encrypt.
+#[derive(Clone, Copy)]
+enum WantedEngine {
+    Auto,
+    Software,
+    BlkCrypto,
+}
+
+impl WantedEngine {
+    /// That of the interface, whose policy lets no other number pass.
+    fn of(number: u32) -> Self {
+        if number == stor_crypto_engine_STOR_CRYPTO_ENGINE_SOFTWARE {
+            Self::Software
+        } else if number == stor_crypto_engine_STOR_CRYPTO_ENGINE_BLK_CRYPTO {
+            Self::BlkCrypto
+        } else {
+            Self::Auto
+        }
+    }
 }
 
 impl NewEncryption {
@@ -36,6 +61,7 @@ impl NewEncryption {
                 (STOR_A_VOLUME_IV_OFFSET, Field::IvOffset),
                 (STOR_A_VOLUME_IV_LARGE_SECTORS, Field::IvLargeSectors),
                 (STOR_A_VOLUME_DISCARD, Field::Discard),
+                (STOR_A_VOLUME_CRYPTO_ENGINE, Field::CryptoEngine),
             ] {
                 if get(kind).is_some() {
                     return Err(Refusal::field(
@@ -58,34 +84,59 @@ impl NewEncryption {
                 iv_large_sectors: get(STOR_A_VOLUME_IV_LARGE_SECTORS).and_then(flag),
             },
             discard: get(STOR_A_VOLUME_DISCARD).and_then(flag).unwrap_or(false),
+            engine: get(STOR_A_VOLUME_CRYPTO_ENGINE)
+                .and_then(|attr| attr.u32())
+                .map_or(WantedEngine::Auto, WantedEngine::of),
         }))
     }
 
-    /// Takes the key, and chooses sectors for a volume on `extent`, which may get shorter if its
-    /// length was not `given`. May sleep.
+    /// Takes the key, and chooses sectors for a volume on `extent` of `backing`, which may get
+    /// shorter if its length was not `given`, and who encrypts them. May sleep.
     pub(super) fn make(
         self,
         extent: Extent,
         given: bool,
-        block: u32,
+        backing: &Backing,
     ) -> Result<(Encryption, Extent), Refusal> {
+        let block = backing.logical_block_size();
         let (geometry, extent) = Geometry::choose(&self.wanted, extent, given, block)?;
-        let (cipher, key) = take_key(self.name, self.key_type)?;
+        let key = find_key(&self.name, self.key_type)?;
+        let bits = 8 * key.length() as u32;
+        let (cipher, proof) = make_cipher(&key)?;
+        let (key, engine) = match (self.engine, geometry.check_inline(bits)) {
+            (WantedEngine::BlkCrypto, Err(refusal)) => return Err(refusal),
+            (WantedEngine::BlkCrypto, Ok(())) => {
+                below(make_inline(&key, backing, geometry.sector(), Who::Either)?)
+            }
+            (WantedEngine::Auto, Ok(())) => {
+                match InlineKey::new(backing, &key, geometry.sector(), Who::Hardware) {
+                    Ok(key) => below(key),
+                    Err(e) if e == ENOMEM => return Err(Refusal::no_memory()),
+                    Err(_) => here(cipher)?,
+                }
+            }
+            (WantedEngine::Auto | WantedEngine::Software, _) => here(cipher)?,
+        };
         let shown = ShownEncryption {
             geometry,
             discard: self.discard,
-            key,
+            key: ShownKey {
+                name: self.name,
+                bits,
+                proof,
+                engine,
+            },
         };
-        Ok((Encryption { cipher, shown }, extent))
+        Ok((Encryption { key, shown }, extent))
     }
 }
 
-/// The key that is to unlock a volume: that of the name `given`, or else of the name before. May
-/// sleep.
+/// The key that is to unlock a volume: that of the name `given`, or else of the name before. Who
+/// encrypts stays who it was. May sleep.
 pub(super) fn unlock_key(
     volume: &Volume,
     given: Option<Attr<'_>>,
-) -> Result<(Xts, ShownKey), Refusal> {
+) -> Result<(SealingKey, ShownKey), Refusal> {
     let not_locked = || {
         Refusal::plain(
             Errno::Already,
@@ -103,26 +154,44 @@ pub(super) fn unlock_key(
     }
     .map_err(|_| Refusal::no_memory())?;
     let (key_type, _) = key_name(name.to_bytes())?;
-    let (cipher, key) = take_key(name, key_type)?;
-    let is_same = volume
-        .encryption()
-        .as_ref()
-        .is_some_and(|shown| shown.key.proof == key.proof && shown.key.bits == key.bits);
-    if is_same {
-        Ok((cipher, key))
-    } else {
-        Err(Refusal::field(
+    let key = find_key(&name, key_type)?;
+    let bits = 8 * key.length() as u32;
+    let (cipher, proof) = make_cipher(&key)?;
+    let (is_same, sector, native) = {
+        let encryption = volume.encryption();
+        let shown = encryption.as_ref().ok_or_else(not_locked)?;
+        let native = match shown.key.engine {
+            ShownEngine::Software { .. } => None,
+            ShownEngine::BlkCrypto { is_native } => Some(is_native),
+        };
+        let is_same = shown.key.proof == proof && shown.key.bits == bits;
+        (is_same, shown.geometry.sector(), native)
+    };
+    if !is_same {
+        return Err(Refusal::field(
             Errno::KeyRejected,
             Field::Key,
-            format_args!("{} is not the key of before", Quoted(key.name.to_bytes())),
-        ))
+            format_args!("{} is not the key of before", Quoted(name.to_bytes())),
+        ));
     }
+    let (key, engine) = match native {
+        None => here(cipher)?,
+        // Its disk was made for who encrypted before.
+        Some(true) => below(make_inline(&key, volume.backing(), sector, Who::Hardware)?),
+        Some(false) => below(make_inline(&key, volume.backing(), sector, Who::Kernel)?),
+    };
+    let shown = ShownKey {
+        name,
+        bits,
+        proof,
+        engine,
+    };
+    Ok((key, shown))
 }
 
-/// Takes the key of a name out of the keyrings, and prepares the cipher with it. May sleep.
-fn take_key(name: CString, key_type: KeyType) -> Result<(Xts, ShownKey), Refusal> {
-    let key = find_key(&name, key_type)?;
-    let cipher = Xts::new(&key).map_err(|e| {
+/// Prepares the cipher with a key, and with it what tells that from another. May sleep.
+fn make_cipher(key: &Key) -> Result<(Xts, KeyProof), Refusal> {
+    let cipher = Xts::new(key).map_err(|e| {
         if e == ENOMEM {
             Refusal::no_memory()
         } else if e == ENOENT {
@@ -149,17 +218,62 @@ fn take_key(name: CString, key_type: KeyType) -> Result<(Xts, ShownKey), Refusal
             )
         }
     })?;
-    let driver = CString::try_from(cipher.driver()).map_err(|_| Refusal::no_memory())?;
-    let shown = ShownKey {
-        name,
-        bits: 8 * key.length() as u32,
-        proof,
-        driver,
-        is_fast: cipher.is_fast(),
-    };
-    Ok((cipher, shown))
+    Ok((cipher, proof))
 }
 
+/// Has the module encrypt.
+fn here(cipher: Xts) -> Result<(SealingKey, ShownEngine), Refusal> {
+    let engine = ShownEngine::Software {
+        driver: CString::try_from(cipher.driver()).map_err(|_| Refusal::no_memory())?,
+        is_fast: cipher.is_fast(),
+    };
+    Ok((SealingKey::Here(cipher), engine))
+}
+
+/// Has who is below encrypt.
+fn below(key: InlineKey) -> (SealingKey, ShownEngine) {
+    let engine = ShownEngine::BlkCrypto {
+        is_native: key.is_native(),
+    };
+    (SealingKey::Below(key), engine)
+}
+
+/// Prepares a key for who is below. May sleep.
+fn make_inline(key: &Key, backing: &Backing, sector: u32, who: Who) -> Result<InlineKey, Refusal> {
+    let refuse =
+        |errno, why: core::fmt::Arguments<'_>| Refusal::field(errno, Field::CryptoEngine, why);
+    let key = InlineKey::new(backing, key, sector, who).map_err(|e| {
+        if e == ENOMEM {
+            Refusal::no_memory()
+        } else if e == EOPNOTSUPP && who == Who::Hardware {
+            refuse(
+                Errno::OpNotSupp,
+                format_args!("blk-crypto: the backing has lost its hardware for it"),
+            )
+        } else if e == EOPNOTSUPP {
+            refuse(
+                Errno::OpNotSupp,
+                format_args!("blk-crypto: the backing can not, the kernel has no fallback"),
+            )
+        } else {
+            refuse(
+                Errno::Inval,
+                format_args!("blk-crypto: the kernel refuses: error {}", e.to_errno()),
+            )
+        }
+    })?;
+    // The kernel has a supply for all: one that waits for some of it may keep what the other, below,
+    // waits for.
+    if !key.is_native() && handed_on_below(backing) {
+        return Err(refuse(
+            Errno::Loop,
+            format_args!("blk-crypto: a volume below is encrypted so, too"),
+        ));
+    }
+    Ok(key)
+}
+
+/// Takes the key of a name out of the keyrings. May sleep.
 fn find_key(name: &CStr, key_type: KeyType) -> Result<Key, Refusal> {
     let name = name.to_bytes();
     let quoted = Quoted(name);

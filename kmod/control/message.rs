@@ -3,7 +3,7 @@
 //! What a message tells of a volume, and which one it asks for.
 
 use crate::{
-    front::{Lock, Volume},
+    front::{Lock, ShownEngine, Volume},
     kapi::{genl::Writer, sys::uapi::*},
     model::{attrs::Attrs, name::Name, refusal::Refusal, select::Selector},
 };
@@ -80,8 +80,18 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     let (geometry, key) = (&encryption.geometry, &encryption.key);
     message.put_string(STOR_A_VOLUME_KEY, key.name.to_bytes())?;
     message.put_string(STOR_A_VOLUME_CIPHER, b"aes-xts-plain64")?;
-    message.put_string(STOR_A_VOLUME_CIPHER_DRIVER, key.driver.to_bytes())?;
-    message.put_u8(STOR_A_VOLUME_CIPHER_SLOW, (!key.is_fast).into())?;
+    let engine = match &key.engine {
+        ShownEngine::Software { driver, is_fast } => {
+            message.put_string(STOR_A_VOLUME_CIPHER_DRIVER, driver.to_bytes())?;
+            message.put_u8(STOR_A_VOLUME_CIPHER_SLOW, (!is_fast).into())?;
+            stor_crypto_engine_STOR_CRYPTO_ENGINE_SOFTWARE
+        }
+        ShownEngine::BlkCrypto { is_native } => {
+            message.put_u8(STOR_A_VOLUME_CRYPTO_NATIVE, (*is_native).into())?;
+            stor_crypto_engine_STOR_CRYPTO_ENGINE_BLK_CRYPTO
+        }
+    };
+    message.put_u32(STOR_A_VOLUME_CRYPTO_ENGINE, engine)?;
     message.put_u32(STOR_A_VOLUME_KEY_SIZE, key.bits)?;
     message.put_u32(STOR_A_VOLUME_CRYPTO_SECTOR, geometry.sector())?;
     message.put_u64(STOR_A_VOLUME_IV_OFFSET, geometry.iv_offset())?;

@@ -2,7 +2,7 @@
 
 //! The last stage: a request becomes a bio to the backing.
 
-use super::seal::Seal;
+use super::seal::{Seal, Sealing};
 use crate::{
     kapi::{
         lower::Lower,
@@ -12,7 +12,7 @@ use crate::{
     model::{extent::Extent, units::Sectors},
 };
 
-/// Sends a request to its place on the backing, its data by way of `seal`. Process context; may
+/// Sends a request to its place on the backing, its data by way of `sealing`. Process context; may
 /// sleep in the lower device.
 ///
 /// # Errors
@@ -24,7 +24,7 @@ pub(crate) fn submit<'a>(
     op: Op,
     extent: &Extent,
     lower: &'a Lower,
-    seal: Option<&'a Seal>,
+    sealing: Option<&'a Sealing>,
     batch: &Batch,
 ) -> Result<(), Status> {
     let at = match op {
@@ -35,6 +35,16 @@ pub(crate) fn submit<'a>(
         _ => extent
             .map(rq.sector(), rq.length().to_sectors())
             .ok_or(Status::IOERR)?,
+    };
+    let seal = match sealing {
+        None => None,
+        Some(Sealing::Here(seal)) => Some(&**seal),
+        Some(Sealing::Below(handed)) if op.has_data() => {
+            let key = handed.key.as_ref().ok_or(Status::IOERR)?;
+            let dun = handed.geometry.tweak(rq.sector());
+            return rq.send_inline::<Seal>(op, lower, key, dun, at, batch);
+        }
+        Some(Sealing::Below(_)) => None,
     };
     rq.send(op, lower, seal, at, batch)
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     kapi::{
+        blkcrypto::InlineKey,
         cipher::{SectorCipher, Xts},
         data::{Bounce, Data, Memory, Reserve, Source, Target},
         request::Status,
@@ -17,6 +18,82 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// Who seals and opens a volume's data.
+pub(crate) enum Sealing {
+    /// This stage does.
+    Here(Pin<KBox<Seal>>),
+    /// Who is below does, with a key that goes down with the data.
+    Below(Handed),
+}
+
+/// How data is handed on to who encrypts it below.
+pub(crate) struct Handed {
+    /// None while it is forgotten.
+    pub(super) key: Option<InlineKey>,
+    pub(super) geometry: Geometry,
+}
+
+/// A key, with whoever uses it. Wiped when it is dropped, which may sleep.
+pub(crate) enum SealingKey {
+    /// This stage.
+    Here(Xts),
+    /// Who is below.
+    Below(InlineKey),
+}
+
+impl Sealing {
+    /// Prepares for sectors of `geometry`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(key: SealingKey, geometry: Geometry) -> Result<Self> {
+        Ok(match key {
+            SealingKey::Here(cipher) => {
+                Self::Here(KBox::pin_init(Seal::new(cipher, geometry), GFP_KERNEL)?)
+            }
+            SealingKey::Below(key) => Self::Below(Handed {
+                key: Some(key),
+                geometry,
+            }),
+        })
+    }
+
+    /// Whether this stage does it.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(self, Self::Here(_))
+    }
+
+    /// Whether it has no key: nothing can be sealed or opened.
+    #[inline]
+    pub(crate) fn is_locked(&self) -> bool {
+        match self {
+            Self::Here(seal) => seal.cipher.is_none(),
+            Self::Below(handed) => handed.key.is_none(),
+        }
+    }
+
+    /// Takes the key out of it, to be wiped by whoever drops it.
+    pub(crate) fn take_key(&mut self) -> Option<SealingKey> {
+        match self {
+            Self::Here(seal) => seal.as_mut().project().cipher.take().map(SealingKey::Here),
+            Self::Below(handed) => handed.key.take().map(SealingKey::Below),
+        }
+    }
+
+    /// Gives it a key that was made for it. One that was made for another way is forgotten, and this
+    /// stays as it was. May sleep.
+    pub(crate) fn give_key(&mut self, key: SealingKey) {
+        match (self, key) {
+            (Self::Here(seal), SealingKey::Here(cipher)) => {
+                *seal.as_mut().project().cipher = Some(cipher);
+            }
+            (Self::Below(handed), SealingKey::Below(key)) => handed.key = Some(key),
+            (Self::Here(_), SealingKey::Below(_)) | (Self::Below(_), SealingKey::Here(_)) => {}
+        }
+    }
+}
+
 /// How a volume's data is sealed and opened.
 #[pin_data]
 pub(crate) struct Seal {
@@ -29,24 +106,12 @@ pub(crate) struct Seal {
 
 impl Seal {
     /// Prepares for sectors of `geometry`. May sleep.
-    pub(crate) fn new(cipher: Xts, geometry: Geometry) -> impl PinInit<Self, Error> {
+    fn new(cipher: Xts, geometry: Geometry) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             cipher: Some(cipher),
             geometry,
             reserve <- Reserve::new(),
         })
-    }
-
-    /// Whether it can seal and open nothing.
-    #[inline]
-    pub(crate) fn is_locked(&self) -> bool {
-        self.cipher.is_none()
-    }
-
-    /// Takes another cipher, or with `None` can seal and open nothing. The one that it had is
-    /// wiped.
-    pub(crate) fn set_cipher(self: Pin<&mut Self>, cipher: Option<Xts>) {
-        *self.project().cipher = cipher;
     }
 
     /// By how much the tweak grows over `piece`.

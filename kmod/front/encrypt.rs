@@ -2,16 +2,13 @@
 
 //! How a volume is encrypted, what is told of that, and what happens without a key.
 
-use crate::{
-    kapi::cipher::{KeyProof, Xts},
-    model::crypt::Geometry,
-};
+use crate::{engine::SealingKey, kapi::cipher::KeyProof, model::crypt::Geometry};
 use kernel::str::CString;
 
 /// How a volume is encrypted.
 pub(crate) struct Encryption {
-    /// What does it, with its key.
-    pub(crate) cipher: Xts,
+    /// Its key, with whoever uses it.
+    pub(crate) key: SealingKey,
     /// What is told of it.
     pub(crate) shown: ShownEncryption,
 }
@@ -34,10 +31,24 @@ pub(crate) struct ShownKey {
     pub(crate) bits: u32,
     /// What tells it from another. Not for users.
     pub(crate) proof: KeyProof,
-    /// The implementation of the cipher.
-    pub(crate) driver: CString,
-    /// Whether that takes many blocks at once.
-    pub(crate) is_fast: bool,
+    /// Who encrypts with it.
+    pub(crate) engine: ShownEngine,
+}
+
+/// What is told of who encrypts.
+pub(crate) enum ShownEngine {
+    /// The module.
+    Software {
+        /// The implementation of the cipher.
+        driver: CString,
+        /// Whether that takes many blocks at once.
+        is_fast: bool,
+    },
+    /// Who is below.
+    BlkCrypto {
+        /// Whether it is hardware.
+        is_native: bool,
+    },
 }
 
 /// What happens to the I/O of a volume that has no key.

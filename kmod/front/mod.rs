@@ -5,5 +5,7 @@
 mod encrypt;
 mod volume;
 
-pub(crate) use encrypt::{Encryption, Lock, ShownEncryption, ShownKey};
-pub(crate) use volume::{level_above, Change, Changing, Identity, Volume, MAX_LEVEL};
+pub(crate) use encrypt::{Encryption, Lock, ShownEncryption, ShownEngine, ShownKey};
+pub(crate) use volume::{
+    handed_on_below, level_above, Change, Changing, Identity, Volume, MAX_LEVEL,
+};

@@ -4,10 +4,9 @@
 
 use super::encrypt::{Encryption, Lock, ShownEncryption, ShownKey};
 use crate::{
-    engine::{self, Seal},
+    engine::{self, Seal, Sealing, SealingKey},
     kapi::{
         bdev::{Backing, DevName, DevT},
-        cipher::Xts,
         disk::{Disk, Params},
         gate::{Closed, GateError},
         limits::StackedLimits,
@@ -60,6 +59,8 @@ struct Front {
     level: u32,
     shown: Shown,
     stat: Option<Pin<KBox<Stat>>>,
+    /// The data of this volume, or of one below, is encrypted by who is below.
+    handed_on: bool,
     #[pin]
     lower: Lower,
 }
@@ -81,7 +82,7 @@ impl Operations for Front {
     const MODULE: ThisModule = crate::THIS_MODULE;
 
     type Config = Config;
-    type Kit = Option<Pin<KBox<Seal>>>;
+    type Kit = Option<Sealing>;
     type Transform = Seal;
 
     #[inline]
@@ -99,11 +100,10 @@ impl Operations for Front {
         if config.read_only && op.changes_data() {
             return Err(Status::IOERR);
         }
-        let seal = kit.as_deref();
-        if seal.is_some_and(Seal::is_locked) {
+        if kit.as_ref().is_some_and(Sealing::is_locked) {
             return Err(Status::IOERR);
         }
-        engine::submit(rq, op, &config.extent, &self.lower, seal, batch)
+        engine::submit(rq, op, &config.extent, &self.lower, kit.as_ref(), batch)
     }
 
     #[inline]
@@ -181,6 +181,11 @@ pub(crate) fn level_above(backing: &Backing) -> u32 {
     Disk::<Front>::below(backing).map_or(0, |front| front.level + 1)
 }
 
+/// Whether `backing` is a volume whose data is encrypted by who is below, or has one below it.
+pub(crate) fn handed_on_below(backing: &Backing) -> bool {
+    Disk::<Front>::below(backing).is_some_and(|front| front.handed_on)
+}
+
 /// A volume. As long as it exists the module stays loaded: its backing sees to that.
 ///
 /// Lock order: `change`, then what the disk takes, or the registry, then `encryption`, a leaf. As it
@@ -240,8 +245,8 @@ impl Changing<'_> {
     /// # Errors
     ///
     /// Why the gate stays as it was; then nothing has changed.
-    pub(crate) fn unlock(&self, cipher: Xts, key: ShownKey) -> Result<(), GateError> {
-        self.volume.unlock(cipher, key)
+    pub(crate) fn unlock(&self, key: SealingKey, shown: ShownKey) -> Result<(), GateError> {
+        self.volume.unlock(key, shown)
     }
 }
 
@@ -260,18 +265,26 @@ impl Volume {
     ) -> Result<Arc<Self>> {
         let level = level_above(&backing);
         let mut limits = StackedLimits::above(&backing, extent.start().to_sectors());
-        let (mut seal, mut encrypted) = (None, None);
-        if let Some(Encryption { cipher, shown }) = encryption {
-            limits.seal(shown.geometry.sector(), shown.discard);
-            let made = Seal::new(cipher, shown.geometry);
-            seal = Some(KBox::pin_init(made, GFP_KERNEL)?);
+        let mut handed_on = handed_on_below(&backing);
+        let (mut sealing, mut encrypted) = (None, None);
+        if let Some(Encryption { key, shown }) = encryption {
+            let (sector, discard) = (shown.geometry.sector(), shown.discard);
+            match &key {
+                SealingKey::Here(_) => limits.seal(sector, discard),
+                SealingKey::Below(key) => {
+                    limits.inline(sector, discard, key.is_native());
+                    handed_on = true;
+                }
+            }
+            sealing = Some(Sealing::new(key, shown.geometry)?);
             encrypted = Some(shown);
         }
         let logical_block_size = limits.logical_block_size();
         let physical_block_size = limits.physical_block_size();
         let max_segments = limits.max_segments();
+        let is_sealed_here = sealing.as_ref().is_some_and(Sealing::is_here);
         let stat = if counted {
-            Some(KBox::pin_init(Stat::new(seal.is_some()), GFP_KERNEL)?)
+            Some(KBox::pin_init(Stat::new(is_sealed_here), GFP_KERNEL)?)
         } else {
             None
         };
@@ -292,6 +305,7 @@ impl Volume {
                 level,
                 shown,
                 stat,
+                handed_on,
                 lower <- Lower::new(backing, max_segments),
             }),
             GFP_KERNEL,
@@ -303,9 +317,9 @@ impl Volume {
             capacity: extent.length().to_sectors(),
             limits,
             read_only,
-            same_cpu: seal.is_some(),
+            same_cpu: is_sealed_here,
         };
-        let disk = Disk::new(params, Config { extent, read_only }, seal, front)?;
+        let disk = Disk::new(params, Config { extent, read_only }, sealing, front)?;
         Arc::pin_init(
             pin_init!(Self {
                 identity,
@@ -365,11 +379,12 @@ impl Volume {
             (Some(Lock::Hold), Lock::Fail) => self.disk.release(),
             _ => {
                 let hold = how == Lock::Hold;
-                let nanos = self.disk.refit(hold, |seal| {
-                    if let Some(seal) = seal {
-                        seal.as_mut().set_cipher(None);
-                    }
+                let mut key = None;
+                let nanos = self.disk.refit(hold, |sealing| {
+                    key = sealing.as_mut().and_then(Sealing::take_key);
                 })?;
+                // To take it away from hardware may take a while.
+                drop(key);
                 self.note_gate(nanos);
             }
         }
@@ -382,11 +397,10 @@ impl Volume {
     }
 
     /// Gives it a key again, for [`Changing::unlock`].
-    fn unlock(&self, cipher: Xts, key: ShownKey) -> Result<(), GateError> {
-        let mut cipher = Some(cipher);
-        let refit = |seal: &mut Option<Pin<KBox<Seal>>>| {
-            if let Some(seal) = seal {
-                seal.as_mut().set_cipher(cipher.take());
+    fn unlock(&self, key: SealingKey, shown: ShownKey) -> Result<(), GateError> {
+        let refit = |sealing: &mut Option<Sealing>| {
+            if let Some(sealing) = sealing {
+                sealing.give_key(key);
             }
         };
         if let Err(refit) = self.disk.refit_and_release(refit) {
@@ -394,8 +408,8 @@ impl Volume {
             self.note_gate(nanos);
         }
         let mut encryption = self.encryption.lock();
-        if let Some(shown) = &mut *encryption {
-            shown.key = key;
+        if let Some(encryption) = &mut *encryption {
+            encryption.key = shown;
         }
         self.disk.ops().shown.lock.store(0, Relaxed);
         Ok(())

@@ -167,7 +167,8 @@ impl<T: Operations> Disk<T> {
             unsafe {
                 let q = (*self.disk.as_ptr()).queue;
                 // A request may have ended before the function that was called with it has come
-                // back. This waits for all of them, and keeps the next ones away.
+                // back. This waits for all of them, and keeps the next ones away. The volume's
+                // worker, which may be on its way back as well, has had a reference to the queue.
                 bindings::blk_mq_quiesce_queue(q);
                 // No request exists, and nobody who was called with one runs.
                 change(&mut *self.data.as_ref().kit.get());

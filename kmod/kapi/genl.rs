@@ -350,6 +350,7 @@ fn number_of(field: Field) -> u16 {
         Field::IvLargeSectors => STOR_A_VOLUME_IV_LARGE_SECTORS,
         Field::Discard => STOR_A_VOLUME_DISCARD,
         Field::Lock => STOR_A_VOLUME_LOCK,
+        Field::CryptoEngine => STOR_A_VOLUME_CRYPTO_ENGINE,
     }) as u16
 }
 

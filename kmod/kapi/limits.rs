@@ -66,9 +66,34 @@ impl StackedLimits {
         Self(limits)
     }
 
-    /// Changes them for data that is sealed in sectors of `sector` bytes. Discards are only taken
-    /// with `discard`: they tell which blocks are free.
+    /// Changes them for data that is sealed here, in sectors of `sector` bytes. Discards are only
+    /// taken with `discard`: they tell which blocks are free.
     pub(crate) fn seal(&mut self, sector: u32, discard: bool) {
+        self.encrypt(sector, discard);
+        let limits = &mut self.0;
+        // A sector in more pieces than these could not be sealed.
+        limits.dma_alignment = limits.dma_alignment.max(PIECE_MIN - 1);
+        // There must be memory to seal any request into.
+        limits.max_hw_sectors = limits.max_hw_sectors.min(SEALED_MAX_SECTORS);
+    }
+
+    /// Changes them for data that is encrypted below, by hardware if it is `native`, the rest as
+    /// for [`Self::seal`].
+    pub(crate) fn inline(&mut self, sector: u32, discard: bool, native: bool) {
+        self.encrypt(sector, discard);
+        let limits = &mut self.0;
+        // The kernel takes no sector in more than one piece, and ends such a bio with an error.
+        limits.dma_alignment = limits.dma_alignment.max(sector - 1);
+        if !native {
+            // The kernel's own bios have their data in single pages, and may be split.
+            limits.features &= !shim::stor_shim_const_STOR_SHIM_FEAT_ATOMIC_WRITES;
+            limits.atomic_write_hw_max = 0;
+            limits.atomic_write_hw_unit_min = 0;
+            limits.atomic_write_hw_unit_max = 0;
+        }
+    }
+
+    fn encrypt(&mut self, sector: u32, discard: bool) {
         let limits = &mut self.0;
         limits.logical_block_size = limits.logical_block_size.max(sector);
         limits.physical_block_size = limits.physical_block_size.max(limits.logical_block_size);
@@ -80,10 +105,6 @@ impl StackedLimits {
         if limits.chunk_sectors & ((physical >> SECTOR_SHIFT) - 1) != 0 {
             limits.chunk_sectors = 0;
         }
-        // A sector in more pieces than these could not be sealed.
-        limits.dma_alignment = limits.dma_alignment.max(PIECE_MIN - 1);
-        // There must be memory to seal any request into.
-        limits.max_hw_sectors = limits.max_hw_sectors.min(SEALED_MAX_SECTORS);
         // Zeros below are no zeros above.
         limits.max_hw_wzeroes_unmap_sectors = 0;
         limits.max_write_zeroes_sectors = 0;

@@ -6,6 +6,7 @@
 //! nothing of volumes or of the interface's commands.
 
 pub(crate) mod bdev;
+pub(crate) mod blkcrypto;
 pub(crate) mod cipher;
 pub(crate) mod data;
 pub(crate) mod disk;

@@ -29,7 +29,7 @@ pub(crate) trait Operations: Send + Sync + Sized + 'static {
     type Config: Copy + Send + Sync;
 
     /// What requests are served with, and refer to until they end. It changes only while there are
-    /// none, and none of those who were called with one runs any more.
+    /// none, and none of those who were called with one, or were left one to submit, runs any more.
     type Kit: Send + Sync;
 
     /// What is done to data on its way.

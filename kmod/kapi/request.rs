@@ -68,7 +68,7 @@ impl Op {
 
     /// Whether it carries data.
     #[inline]
-    pub(super) fn has_data(self) -> bool {
+    pub(crate) fn has_data(self) -> bool {
         matches!(self, Op::Read | Op::Write)
     }
 

@@ -8,6 +8,7 @@
 //! below is said in `kmod/shim/submit.c`.
 
 use super::{
+    blkcrypto::InlineKey,
     lower::Lower,
     request::{pdu, Op, Request, Status, OP_MASK},
     stat,
@@ -125,8 +126,33 @@ impl<'a> Request<'a> {
         if transform.is_some() && op.has_data() {
             self.send_transformed(op, lower, transform, at, batch)
         } else {
-            self.send_as(op, lower, None::<&S>, at, batch)
+            self.send_as(op, lower, None::<&S>, at, batch, None)
         }
+    }
+
+    /// Sends it down with a key, for who is below to encrypt or decrypt its data, the
+    /// first sector of which has the number `dun`, and each next one the next number. It has data.
+    /// Process context; may sleep in the lower device.
+    ///
+    /// It is not polled: the kernel may decrypt on another CPU, some time after the device is done.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Self::send`].
+    #[inline(never)]
+    pub(crate) fn send_inline<S: Transform>(
+        self,
+        op: Op,
+        lower: &'a Lower,
+        key: &'a InlineKey,
+        dun: u64,
+        at: Sectors,
+        batch: &Batch,
+    ) -> Result<(), Status> {
+        if !op.has_data() {
+            return Err(Status::IOERR);
+        }
+        self.send_as(op, lower, None::<&S>, at, batch, Some((key, dun)))
     }
 
     /// The same, by itself: who transforms nothing shall not pay for it.
@@ -139,7 +165,7 @@ impl<'a> Request<'a> {
         at: Sectors,
         batch: &Batch,
     ) -> Result<(), Status> {
-        self.send_as(op, lower, transform, at, batch)
+        self.send_as(op, lower, transform, at, batch, None)
     }
 
     #[inline(always)]
@@ -150,6 +176,7 @@ impl<'a> Request<'a> {
         transform: Option<&'a S>,
         at: Sectors,
         batch: &Batch,
+        inline: Option<(&'a InlineKey, u64)>,
     ) -> Result<(), Status> {
         let rq = self.as_ptr();
         let pdu = self.pdu();
@@ -159,6 +186,9 @@ impl<'a> Request<'a> {
         let bio = unsafe { &raw mut (*pdu).bio };
         let (first, last) = self.bios();
         let mut opf = (self.cmd_flags() & INHERITED) | op.lower_opf();
+        if inline.is_some() {
+            opf &= !POLLED;
+        }
         let mut table = core::ptr::null_mut();
 
         // A bio that may not wait ends with EAGAIN where its owner expects it. A device that can
@@ -189,8 +219,8 @@ impl<'a> Request<'a> {
         }
 
         // SAFETY: `bio` was initialised above and belongs to this request. Everything the bio
-        // points to lives until its end: the device, `lower` and `transform` by `'a`, which covers
-        // the end of every request; the table by belonging to this bio; the pages by the upper
+        // points to lives until its end: the device, `lower`, `transform` and the key by `'a`, which
+        // covers the end of every request; the table by belonging to this bio; the pages by the upper
         // bios, or by being the request's. The request is started once and handed over to `end_io`,
         // which ends it.
         unsafe {
@@ -213,7 +243,13 @@ impl<'a> Request<'a> {
             }
             (*pdu).opf = opf;
             bindings::blk_mq_start_request(rq);
-            shim::stor_shim_submit(pdu, batch.raw.get(), lower.punt());
+            if let Some((key, dun)) = inline {
+                (*pdu).inline_key = key.as_ptr();
+                (*pdu).dun = dun;
+                shim::stor_shim_inline_submit(pdu, batch.raw.get(), lower.punt());
+            } else {
+                shim::stor_shim_submit(pdu, batch.raw.get(), lower.punt());
+            }
         }
         Ok(())
     }
@@ -360,7 +396,7 @@ unsafe fn retry<S: Transform>(rq: *mut bindings::request, pdu: *mut shim::stor_p
         (*bio).bi_private = rq.cast();
         (*bio).bi_flags |= accounted;
         (*pdu).tried = false;
-        shim::stor_shim_punt(pdu, lower.punt());
+        shim::stor_shim_punt(pdu, core::ptr::null(), lower.punt());
     }
 }
 

@@ -119,6 +119,43 @@ impl Geometry {
         Ok(())
     }
 
+    /// Checks whether the kernel's inline encryption can do it with a key of `key_bits`: it has
+    /// AES-256-XTS only, and counts from each sector to the next by one.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] that says what it can not do.
+    pub fn check_inline(&self, key_bits: u32) -> Result<(), Refusal> {
+        const WANTED_BITS: u32 = 8 * KEY_MAX as u32;
+        if key_bits != WANTED_BITS {
+            return Err(Refusal::field(
+                Errno::OpNotSupp,
+                Field::Key,
+                format_args!("{key_bits} bits long, blk-crypto takes only {WANTED_BITS}"),
+            ));
+        }
+        if self.step() != 1 {
+            return Err(Refusal::field(
+                Errno::OpNotSupp,
+                Field::IvLargeSectors,
+                format_args!(
+                    "0, blk-crypto can only count crypto sectors, of {} bytes",
+                    self.sector()
+                ),
+            ));
+        }
+        // A tweak begins again from 0 where those numbers go on. No disk has so many sectors as
+        // are left to it here.
+        if self.iv_offset > i64::MAX as u64 {
+            return Err(Refusal::field(
+                Errno::OpNotSupp,
+                Field::IvOffset,
+                format_args!("{} is not below 2^63, for blk-crypto", self.iv_offset),
+            ));
+        }
+        Ok(())
+    }
+
     /// Size of a crypto sector, in bytes.
     pub fn sector(&self) -> u32 {
         SECTOR_MIN << self.shift
@@ -323,6 +360,39 @@ mod tests {
         assert_eq!(
             told(choose(3584).unwrap_err()),
             "offset: 512 leaves less than a crypto sector"
+        );
+    }
+
+    #[test]
+    fn what_is_not_encrypted_below() {
+        let check = |sector, large, offset, bits| {
+            let wanted = Wanted {
+                sector: Some(sector),
+                iv_offset: Some(offset),
+                iv_large_sectors: Some(large),
+            };
+            let (geometry, _) = Geometry::choose(&wanted, extent(0, 1 << 20), true, 512).unwrap();
+            geometry.check_inline(bits).map_err(told)
+        };
+        for large in [false, true] {
+            assert_eq!(check(512, large, 0, 512), Ok(()));
+        }
+        for sector in [1024, 2048, 4096] {
+            assert_eq!(check(sector, true, (1 << 63) - 8, 512), Ok(()));
+            assert_eq!(
+                check(sector, false, 0, 512),
+                Err(std::format!(
+                    "iv-large-sectors: 0, blk-crypto can only count crypto sectors, of {sector} bytes"
+                ))
+            );
+        }
+        assert_eq!(
+            check(512, false, 0, 256),
+            Err("key: 256 bits long, blk-crypto takes only 512".into())
+        );
+        assert_eq!(
+            check(4096, true, 1 << 63, 512),
+            Err("iv-offset: 9223372036854775808 is not below 2^63, for blk-crypto".into())
         );
     }
 

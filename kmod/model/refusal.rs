@@ -85,6 +85,8 @@ pub enum Field {
     Discard,
     /// What happens to the I/O of a locked volume.
     Lock,
+    /// Who encrypts.
+    CryptoEngine,
 }
 
 impl fmt::Display for Field {
@@ -103,6 +105,7 @@ impl fmt::Display for Field {
             Field::IvLargeSectors => "iv-large-sectors",
             Field::Discard => "discard",
             Field::Lock => "lock",
+            Field::CryptoEngine => "crypto-engine",
         })
     }
 }

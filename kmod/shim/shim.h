@@ -130,6 +130,8 @@ struct stor_piece {
 	u32 length;
 };
 
+struct stor_inline_key;
+
 /**
  * struct stor_pdu - what lies behind each request of our queues
  * @bio: the lower bio
@@ -150,6 +152,9 @@ struct stor_piece {
  * @later: in the list of a CPU
  * @go_on: what is done with the request then
  * @bounce: what a write was sealed into
+ * @inline_key: what @bio is encrypted with below; set where it is, and where it
+ *	is left to the volume's worker, which takes NULL for none
+ * @dun: number of the first data unit, if @bio is encrypted below
  */
 struct stor_pdu {
 	struct bio bio;
@@ -171,6 +176,8 @@ struct stor_pdu {
 	struct llist_node later;
 	void (*go_on)(struct request *rq);
 	struct stor_bounce bounce;
+	const struct stor_inline_key *inline_key;
+	u64 dun;
 };
 
 /**
@@ -317,7 +324,9 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 void stor_shim_batch_end(struct stor_batch *batch);
 void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
 		      struct stor_punt *punt);
-void stor_shim_punt(struct stor_pdu *pdu, struct stor_punt *punt);
+void stor_shim_punt(struct stor_pdu *pdu,
+		    const struct stor_inline_key *inline_key,
+		    struct stor_punt *punt);
 bool stor_shim_bdev_nowait(struct block_device *bdev);
 unsigned int stor_shim_rq_bvecs(struct request *rq, struct bio_vec *table,
 				unsigned int max);
@@ -350,6 +359,16 @@ int stor_shim_crypt_torn(const struct stor_cipher *cipher,
 			 const struct stor_piece *from, unsigned int n,
 			 const struct stor_piece *to, unsigned int sector,
 			 u64 tweak, bool seal);
+
+struct stor_inline_key *stor_shim_inline_new(struct block_device *bdev,
+					     const u8 *bytes, unsigned int len,
+					     unsigned int sector, bool hardware,
+					     bool fallback);
+void stor_shim_inline_free(struct stor_inline_key *inline_key);
+bool stor_shim_inline_is_native(const struct stor_inline_key *inline_key);
+void stor_shim_inline_send(struct stor_pdu *pdu);
+void stor_shim_inline_submit(struct stor_pdu *pdu, struct stor_batch *batch,
+			     struct stor_punt *punt);
 
 ssize_t stor_shim_key_read(enum stor_key_type type, const char *description,
 			   u8 *buf, size_t max);

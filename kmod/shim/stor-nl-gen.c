@@ -12,7 +12,7 @@
 #include <uapi/stor.h>
 
 /* STOR_CMD_VOLUME_NEW - do */
-static const struct nla_policy stor_volume_new_nl_policy[STOR_A_VOLUME_DISCARD + 1] = {
+static const struct nla_policy stor_volume_new_nl_policy[STOR_A_VOLUME_CRYPTO_ENGINE + 1] = {
 	[STOR_A_VOLUME_NAME] = { .type = NLA_NUL_STRING, .len = 255, },
 	[STOR_A_VOLUME_UUID] = NLA_POLICY_EXACT_LEN(STOR_UUID_LEN),
 	[STOR_A_VOLUME_INDEX] = { .type = NLA_U32, },
@@ -25,6 +25,7 @@ static const struct nla_policy stor_volume_new_nl_policy[STOR_A_VOLUME_DISCARD +
 	[STOR_A_VOLUME_IV_OFFSET] = { .type = NLA_U64, },
 	[STOR_A_VOLUME_IV_LARGE_SECTORS] = NLA_POLICY_MAX(NLA_U8, 1),
 	[STOR_A_VOLUME_DISCARD] = NLA_POLICY_MAX(NLA_U8, 1),
+	[STOR_A_VOLUME_CRYPTO_ENGINE] = NLA_POLICY_MAX(NLA_U32, 2),
 };
 
 /* STOR_CMD_VOLUME_DEL - do */
@@ -93,7 +94,7 @@ static const struct genl_split_ops stor_nl_ops[] = {
 		.pre_doit	= stor_nl_admin_pre_doit,
 		.doit		= stor_nl_volume_new_doit,
 		.policy		= stor_volume_new_nl_policy,
-		.maxattr	= STOR_A_VOLUME_DISCARD,
+		.maxattr	= STOR_A_VOLUME_CRYPTO_ENGINE,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{

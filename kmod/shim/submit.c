@@ -49,7 +49,9 @@ static void stor_punt_work(struct work_struct *work)
 {
 	struct stor_punt *punt = container_of(work, struct stor_punt, work);
 	struct bio_list bios;
+	struct request_queue *q;
 	struct blk_plug plug;
+	struct request *rq;
 	struct bio *bio;
 
 	spin_lock_irq(&punt->lock);
@@ -57,15 +59,30 @@ static void stor_punt_work(struct work_struct *work)
 	bio_list_init(&punt->bios);
 	spin_unlock_irq(&punt->lock);
 
+	bio = bio_list_peek(&bios);
+	if (!bio)
+		return;
+	/*
+	 * Those who wait until no request is left, at the gate say, wait until
+	 * this task is back from below, too: what they change or free, a key
+	 * say, may be in use there. The request has a reference until then.
+	 */
+	rq = bio->bi_private;
+	q = rq->q;
+	percpu_ref_get(&q->q_usage_counter);
 	blk_start_plug(&plug);
 	while ((bio = bio_list_pop(&bios))) {
 		struct stor_pdu *pdu = container_of(bio, struct stor_pdu, bio);
 
 		if (pdu->stat)
 			pdu->sent = ktime_get_ns();
-		stor_submit(pdu);
+		if (pdu->inline_key)
+			stor_shim_inline_send(pdu);
+		else
+			stor_submit(pdu);
 	}
 	blk_finish_plug(&plug);
+	percpu_ref_put(&q->q_usage_counter);
 }
 
 /**
@@ -96,14 +113,18 @@ void stor_shim_punt_exit(struct stor_punt *punt)
 /**
  * stor_shim_punt - leave a bio to the worker
  * @pdu: that of its request
+ * @inline_key: what its data is encrypted with below, or NULL
  * @punt: the volume's worker
  *
  * Context: any.
  */
-void stor_shim_punt(struct stor_pdu *pdu, struct stor_punt *punt)
+void stor_shim_punt(struct stor_pdu *pdu,
+		    const struct stor_inline_key *inline_key,
+		    struct stor_punt *punt)
 {
 	unsigned long flags;
 
+	pdu->inline_key = inline_key;
 	spin_lock_irqsave(&punt->lock, flags);
 	bio_list_add(&punt->bios, &pdu->bio);
 	/*
@@ -294,7 +315,7 @@ void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
 			pdu->opf &= ~REQ_POLLED;
 			bio->bi_opf &= ~REQ_POLLED;
 		}
-		stor_shim_punt(pdu, punt);
+		stor_shim_punt(pdu, NULL, punt);
 		return;
 	}
 	if (!(bio->bi_opf & REQ_NOWAIT)) {

@@ -16,6 +16,7 @@ import struct
 import subprocess
 import uuid as uuids
 
+import keys
 import netlink
 import tap
 
@@ -33,10 +34,11 @@ STRINGS = {"name", "backing", "disk", "backing-disk", "key", "cipher",
            "cipher-driver"}
 U64 = {"offset", "length", "gate-count", "gate-last", "gate-longest",
        "iv-offset"}
-U8 = {"read-only", "cipher-slow", "iv-large-sectors", "discard"}
+U8 = {"read-only", "cipher-slow", "iv-large-sectors", "discard",
+      "crypto-native"}
 
 BLKRRPART, BLKFLSBUF, BLKPG = 0x125F, 0x1261, 0x1269
-BLKROGET, BLKGETSIZE64 = 0x125E, 0x80081272
+BLKROGET, BLKSSZGET, BLKGETSIZE64 = 0x125E, 0x1268, 0x80081272
 BLKDISCARD, BLKZEROOUT = 0x1277, 0x127F
 MIB = 1 << 20
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -77,6 +79,36 @@ def decode(message):
     return volume
 
 
+def like_plain(backing):
+    """How a volume is encrypted and does all that a plain one does."""
+    try:
+        with open(backing, "rb", buffering=0) as file:
+            block = struct.unpack("=i", fcntl.ioctl(file, BLKSSZGET,
+                                                    bytes(4)))[0]
+    except OSError:
+        return {}  # for the kernel to refuse
+    how = {"key": ENCRYPTED, "crypto_sector": block, "discard": 1}
+    # Over another one it can not be so.
+    if (os.environ["STOR_TEST_ENCRYPTED"] == "blk-crypto"
+            and not os.path.basename(os.path.realpath(backing)).startswith(
+                "stor")):
+        how.update(crypto_engine=C["STOR_CRYPTO_ENGINE_BLK_CRYPTO"],
+                   iv_large_sectors=1)
+    return how
+
+
+def encrypted():
+    """The key of all volumes, where tests of plain ones are run on others."""
+    if not os.environ.get("STOR_TEST_ENCRYPTED"):
+        return None
+    # Before there are threads, each of which gets the keyring of the first.
+    keys.add("logon", "stor:all", random.Random(5).randbytes(64))
+    return "logon:stor:all"
+
+
+ENCRYPTED = encrypted()
+
+
 class Stor:
     """The family, by raw netlink."""
 
@@ -96,6 +128,8 @@ class Stor:
 
     def new(self, name, backing, **values):
         """Make a volume."""
+        if ENCRYPTED and "key" not in values:
+            values = {**like_plain(str(backing)), **values}
         values = {"name": name, "backing": str(backing), **values}
         (reply,) = self.call("VOLUME_NEW", encode(values))
         tap.equal(reply.command, C["STOR_CMD_VOLUME_NEW"], "command")

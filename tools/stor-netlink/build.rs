@@ -118,6 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "VOLUME_LOCKS",
             "STOR_VOLUME_LOCK_",
         ),
+        ("who encrypts", "CRYPTO_ENGINES", "STOR_CRYPTO_ENGINE_"),
         ("what I/Os do", "STAT_OPS", "STOR_STAT_OP_"),
         (
             "the parts of an I/O's way",

@@ -26,6 +26,7 @@ pub use histogram::Histogram;
 pub use stat::{Counters, Latencies, Stat, StatAssembly, StatKey, StatOp, StatStage, StatStatus};
 pub use text::Text;
 pub use types::{
-    Change, Event, EventKind, Info, NewVolume, Selector, Volume, VolumeLock, VolumeState,
+    Change, CryptoEngine, Event, EventKind, Info, NewVolume, Selector, Volume, VolumeLock,
+    VolumeState,
 };
 pub use uuid::{ParseUuidError, Uuid};

@@ -71,6 +71,10 @@ pub struct Volume {
     pub discard: Option<bool>,
     /// What happens to I/O while the volume is locked; `None` when it is not.
     pub lock: Option<VolumeLock>,
+    /// Who encrypts the data.
+    pub crypto_engine: Option<CryptoEngine>,
+    /// Whether that is hardware of the backing.
+    pub crypto_native: Option<bool>,
 }
 
 /// What happens to the I/O of a locked volume. Displays as the specification's name, or `lock-N` for
@@ -90,6 +94,28 @@ impl fmt::Display for VolumeLock {
         match uapi::name_of(uapi::VOLUME_LOCKS, u64::from(self.0)) {
             Some(name) => f.write_str(name),
             None => write!(f, "lock-{}", self.0),
+        }
+    }
+}
+
+/// Who encrypts. Displays as the specification's name, or `engine-N` for one it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CryptoEngine(pub u32);
+
+impl CryptoEngine {
+    /// Hardware of the backing, if it can, else the module.
+    pub const AUTO: Self = Self(uapi::STOR_CRYPTO_ENGINE_AUTO);
+    /// The module.
+    pub const SOFTWARE: Self = Self(uapi::STOR_CRYPTO_ENGINE_SOFTWARE);
+    /// Who is below: hardware, or the kernel in its place.
+    pub const BLK_CRYPTO: Self = Self(uapi::STOR_CRYPTO_ENGINE_BLK_CRYPTO);
+}
+
+impl fmt::Display for CryptoEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match uapi::name_of(uapi::CRYPTO_ENGINES, u64::from(self.0)) {
+            Some(name) => f.write_str(name),
+            None => write!(f, "engine-{}", self.0),
         }
     }
 }
@@ -159,6 +185,8 @@ pub struct NewVolume {
     pub iv_large_sectors: Option<bool>,
     /// Whether the disk of an encrypted volume shall take discards.
     pub discard: Option<bool>,
+    /// Who shall encrypt.
+    pub crypto_engine: Option<CryptoEngine>,
 }
 
 /// What shall change of a volume. What is `None` stays as it is.
@@ -228,10 +256,10 @@ mod tests {
         assert_eq!(EventKind(10).to_string(), "volume-set");
         assert_eq!(EventKind(200).to_string(), "event-200");
         let info = Info {
-            features: Some(1 | (1 << 5) | (1 << 63)),
+            features: Some(1 | (1 << 40) | (1 << 63)),
             ..Info::default()
         };
-        assert_eq!(info.feature_names(), ["volume", "bit-5", "bit-63"]);
+        assert_eq!(info.feature_names(), ["volume", "bit-40", "bit-63"]);
     }
 
     #[test]

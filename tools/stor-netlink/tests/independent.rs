@@ -10,7 +10,7 @@ use pretty_assertions::assert_eq;
 use proptest::prelude::*;
 use stor_netlink::uapi::*;
 use stor_netlink::wire::{self, Exchange, Header, Progress};
-use stor_netlink::{Change, NewVolume, Selector, Uuid, Volume};
+use stor_netlink::{Change, CryptoEngine, NewVolume, Selector, Uuid, Volume};
 
 const FAMILY: u16 = 0x23;
 const HEADER: Header = Header {
@@ -84,6 +84,7 @@ fn new_volume() -> impl Strategy<Value = NewVolume> {
             any::<Option<u64>>(),
             any::<Option<bool>>(),
             any::<Option<bool>>(),
+            any::<Option<u32>>(),
         )),
     )
         .prop_map(
@@ -100,6 +101,7 @@ fn new_volume() -> impl Strategy<Value = NewVolume> {
                 iv_offset: encryption.as_ref().and_then(|it| it.2),
                 iv_large_sectors: encryption.as_ref().and_then(|it| it.3),
                 discard: encryption.as_ref().and_then(|it| it.4),
+                crypto_engine: encryption.as_ref().and_then(|it| it.5).map(CryptoEngine),
             },
         )
 }
@@ -141,6 +143,7 @@ fn reply(volume: &NewVolume, more: u32) -> Vec<netlink_packet_core::DefaultNla> 
         (STOR_A_VOLUME_CIPHER_SLOW, volume.read_only),
         (STOR_A_VOLUME_IV_LARGE_SECTORS, volume.iv_large_sectors),
         (STOR_A_VOLUME_DISCARD, volume.discard),
+        (STOR_A_VOLUME_CRYPTO_NATIVE, volume.discard),
     ] {
         nlas.extend(flag.map(|v| nla(kind, &[u8::from(v)])));
     }
@@ -162,6 +165,11 @@ fn reply(volume: &NewVolume, more: u32) -> Vec<netlink_packet_core::DefaultNla> 
         volume
             .iv_offset
             .map(|v| nla(STOR_A_VOLUME_IV_OFFSET, &v.to_ne_bytes())),
+    );
+    nlas.extend(
+        volume
+            .crypto_engine
+            .map(|v| nla(STOR_A_VOLUME_CRYPTO_ENGINE, &v.0.to_ne_bytes())),
     );
     nlas.extend(volume.uuid.map(|v| nla(STOR_A_VOLUME_UUID, v.as_bytes())));
     nlas.extend(
@@ -212,6 +220,8 @@ fn assert_reply(volume: &Volume, expected: &NewVolume, more: u32) {
     assert_eq!(volume.iv_offset, expected.iv_offset);
     assert_eq!(volume.iv_large_sectors, expected.iv_large_sectors);
     assert_eq!(volume.discard, expected.discard);
+    assert_eq!(volume.crypto_engine, expected.crypto_engine);
+    assert_eq!(volume.crypto_native, expected.discard);
     for number in [volume.gate_count, volume.gate_last, volume.gate_longest] {
         assert_eq!(number, Some(u64::from(more) << 7));
     }
@@ -252,6 +262,10 @@ proptest! {
                 volume.iv_large_sectors.map(|v| vec![u8::from(v)]),
             ),
             (STOR_A_VOLUME_DISCARD, volume.discard.map(|v| vec![u8::from(v)])),
+            (
+                STOR_A_VOLUME_CRYPTO_ENGINE,
+                volume.crypto_engine.map(|v| v.0.to_ne_bytes().to_vec()),
+            ),
         ] {
             assert_eq!(value(&nlas, kind), expected);
         }

@@ -225,6 +225,8 @@ pub struct JsonVolume<'a> {
     iv_large_sectors: Option<bool>,
     discard: Option<bool>,
     lock: Option<String>,
+    crypto_engine: Option<String>,
+    crypto_native: Option<bool>,
 }
 
 impl<'a> From<&'a Volume> for JsonVolume<'a> {
@@ -263,6 +265,8 @@ impl<'a> From<&'a Volume> for JsonVolume<'a> {
             iv_large_sectors: volume.iv_large_sectors,
             discard: volume.discard,
             lock: volume.lock.map(|lock| lock.to_string()),
+            crypto_engine: volume.crypto_engine.map(|engine| engine.to_string()),
+            crypto_native: volume.crypto_native,
         }
     }
 }

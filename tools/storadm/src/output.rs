@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 use stor_netlink::uapi::STOR_VOLUME_STATE_LIVE;
-use stor_netlink::{Info, Text, Volume, VolumeLock, VolumeState};
+use stor_netlink::{CryptoEngine, Info, Text, Volume, VolumeLock, VolumeState};
 
 use crate::duration::human_duration;
 use crate::failure::Failure;
@@ -277,6 +277,8 @@ fn volume_for_programs(volume: &Volume) -> Vec<[String; 2]> {
         ("iv_large_sectors", on_off(volume.iv_large_sectors)),
         ("discard", on_off(volume.discard)),
         ("lock", number(volume.lock)),
+        ("crypto_engine", number(volume.crypto_engine)),
+        ("crypto_native", on_off(volume.crypto_native)),
     ]
     .map(|(key, value)| [key.to_owned(), value])
     .to_vec()
@@ -291,14 +293,20 @@ fn encryption_for_people(volume: &Volume) -> Vec<[String; 2]> {
         Some(true) => " (slow)",
         _ => "",
     };
+    let by = match (volume.crypto_engine, volume.crypto_native) {
+        (Some(CryptoEngine::BLK_CRYPTO), Some(true)) => {
+            "the backing's hardware (blk-crypto)".to_owned()
+        }
+        (Some(CryptoEngine::BLK_CRYPTO), _) => "the kernel (blk-crypto's fallback)".to_owned(),
+        _ => format!("{}{slow}", text(&volume.cipher_driver)),
+    };
     [
         (
             "Cipher",
             format!(
-                "{}, {}-bit key, by {}{slow}",
+                "{}, {}-bit key, by {by}",
                 text(&volume.cipher),
                 number(volume.key_size),
-                text(&volume.cipher_driver)
             ),
         ),
         ("Key", text(&volume.key)),

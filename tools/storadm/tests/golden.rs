@@ -8,7 +8,7 @@ mod common;
 
 use std::time::Instant;
 
-use common::{check, check_json, encrypted, hostile, idle, ordinary, reading, stat};
+use common::{check, check_json, encrypted, handed_on, hostile, idle, ordinary, reading, stat};
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 use stor_netlink::uapi::STOR_VOLUME_STATE_LOCKED;
@@ -62,6 +62,7 @@ fn shows() {
                 ..encrypted()
             },
         ),
+        ("show-handed-on", handed_on()),
     ] {
         for (kind, style) in [("terminal", Style::Terminal), ("plain", Style::Plain)] {
             let text = output::volume(style, false, &volume);

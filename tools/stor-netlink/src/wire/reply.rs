@@ -5,7 +5,7 @@
 //! Attributes that are not known here come from a newer module and are skipped.
 
 use super::{attrs, Malformed, Message};
-use crate::types::{Event, EventKind, Info, Volume, VolumeLock, VolumeState};
+use crate::types::{CryptoEngine, Event, EventKind, Info, Volume, VolumeLock, VolumeState};
 use crate::uapi::*;
 
 /// Decodes the attributes of a volume.
@@ -44,6 +44,10 @@ pub fn decode_volume(bytes: &[u8]) -> Result<Volume, Malformed> {
             STOR_A_VOLUME_IV_LARGE_SECTORS => volume.iv_large_sectors = Some(attr.u8()? != 0),
             STOR_A_VOLUME_DISCARD => volume.discard = Some(attr.u8()? != 0),
             STOR_A_VOLUME_LOCK => volume.lock = Some(VolumeLock(attr.u32()?)),
+            STOR_A_VOLUME_CRYPTO_ENGINE => {
+                volume.crypto_engine = Some(CryptoEngine(attr.u32()?));
+            }
+            STOR_A_VOLUME_CRYPTO_NATIVE => volume.crypto_native = Some(attr.u8()? != 0),
             _ => {}
         }
     }

@@ -178,6 +178,9 @@ pub fn volume_new(header: Header, volume: &NewVolume) -> Result<Request, TooLong
     if let Some(offset) = volume.iv_offset {
         request = request.attr(STOR_A_VOLUME_IV_OFFSET, &[&offset.to_ne_bytes()])?;
     }
+    if let Some(engine) = volume.crypto_engine {
+        request = request.attr(STOR_A_VOLUME_CRYPTO_ENGINE, &[&engine.0.to_ne_bytes()])?;
+    }
     Ok(request)
 }
 

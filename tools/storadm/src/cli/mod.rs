@@ -15,7 +15,7 @@ pub use help::{exit_status, output};
 pub use key::{KeyAddArgs, KeyCommand, KeyRemoveArgs, KeyTypeChoice};
 pub use stat::{StageChoice, StatArgs};
 pub use volume::{
-    ChangeArgs, CreateArgs, ListArgs, LockArgs, OnOff, OpenLuksArgs, SelectorArgs, SetArgs,
+    ChangeArgs, CreateArgs, Engine, ListArgs, LockArgs, OnOff, OpenLuksArgs, SelectorArgs, SetArgs,
     ShowArgs, UnlockArgs, VolumeCommand,
 };
 

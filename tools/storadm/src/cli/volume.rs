@@ -141,6 +141,23 @@ pub struct CreateArgs {
     /// Pass discards on, which tells whoever sees the backing which blocks are free
     #[arg(long, requires = "key")]
     pub allow_discards: bool,
+    /// Who encrypts [default: auto]
+    ///
+    /// The ciphertext is the same. blk-crypto needs a key of 64 bytes, and --iv-large-sectors unless
+    /// the sector size is 512.
+    #[arg(long, value_name = "ENGINE", requires = "key")]
+    pub crypto_engine: Option<Engine>,
+}
+
+/// Who encrypts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Hardware of the backing if it can, else stor.
+    Auto,
+    /// stor.
+    Software,
+    /// Hardware of the backing, or the kernel in its place.
+    BlkCrypto,
 }
 
 /// Arguments of `volume open-luks`.

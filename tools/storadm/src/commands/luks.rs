@@ -60,6 +60,7 @@ pub(super) fn open(style: Style, args: &OpenLuksArgs) -> Result<(), Failure> {
             iv_offset: Some(0),
             iv_large_sectors: None,
             discard: (args.allow_discards || plan.discard).then_some(true),
+            crypto_engine: None,
         })
         .map_err(Failure::netlink(what.as_str()))?;
     drop(key);

@@ -8,11 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use stor_netlink::{Change, NewVolume, Selector, Volume, VolumeLock};
+use stor_netlink::{Change, CryptoEngine, NewVolume, Selector, Volume, VolumeLock};
 
 use super::{connect, key::see_user_keys, pass_on_warning};
 use crate::cli::{
-    CreateArgs, ListArgs, LockArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, UnlockArgs,
+    CreateArgs, Engine, ListArgs, LockArgs, OnOff, SelectorArgs, SetArgs, ShowArgs, UnlockArgs,
 };
 use crate::failure::{Failure, Status};
 use crate::json::{Deleted, OneVolume, Volumes};
@@ -64,6 +64,11 @@ fn request(args: &CreateArgs) -> Result<NewVolume, Failure> {
         iv_offset: args.iv_offset,
         iv_large_sectors: args.iv_large_sectors.then_some(true),
         discard: args.allow_discards.then_some(true),
+        crypto_engine: args.crypto_engine.map(|engine| match engine {
+            Engine::Auto => CryptoEngine::AUTO,
+            Engine::Software => CryptoEngine::SOFTWARE,
+            Engine::BlkCrypto => CryptoEngine::BLK_CRYPTO,
+        }),
     })
 }
 

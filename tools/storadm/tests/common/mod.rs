@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 use stor_model::histogram::bucket;
-use stor_netlink::{Counters, Stat, StatOp, StatStage, StatStatus, Text, Volume, VolumeState};
+use stor_netlink::{
+    Counters, CryptoEngine, Stat, StatOp, StatStage, StatStatus, Text, Volume, VolumeState,
+};
 use storadm::json::Document;
 use storadm::stat::Reading;
 
@@ -84,8 +86,21 @@ pub fn encrypted() -> Volume {
         iv_offset: Some(8),
         iv_large_sectors: Some(false),
         discard: Some(true),
+        crypto_engine: Some(CryptoEngine::SOFTWARE),
         logical_block_size: Some(4096),
         ..ordinary()
+    }
+}
+
+/// One that the backing's hardware encrypts.
+pub fn handed_on() -> Volume {
+    Volume {
+        cipher_driver: None,
+        cipher_slow: None,
+        iv_large_sectors: Some(true),
+        crypto_engine: Some(CryptoEngine::BLK_CRYPTO),
+        crypto_native: Some(true),
+        ..encrypted()
     }
 }
 

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Ways to lay an encrypted volume on a device, as dm-crypt has them too."""
+
+import os
+
+from stor import MIB, Disk
+from tap import check, equal
+
+
+def geometry(rng, device):
+    """Any way to lay a volume on a device."""
+    sector = rng.choice([512, 1024, 2048, 4096])
+    unit = max(sector, device.block)
+    length = rng.randrange(1, 64) * unit * 8
+    # dm-crypt wants a start that is a multiple of its sectors.
+    start = rng.randrange(0, (device.size - length) // unit)
+    return {"sector": sector, "large": rng.random() < 0.5,
+            "payload": rng.randbytes(rng.choice([32, 64])),
+            "iv_offset": rng.randrange(0, 1 << rng.choice([4, 32, 48]))
+            * (sector // 512),
+            "offset": start * unit, "length": length, "unit": unit}
+
+
+def dm_crypt(device, how):
+    """The table of dm-crypt for the same."""
+    options = [f"sector_size:{how['sector']}"]
+    if how["large"]:
+        options.append("iv_large_sectors")
+    return (f"0 {how['length'] // 512} crypt aes-xts-plain64 "
+            f"{how['payload'].hex()} {how['iv_offset']} {device} "
+            f"{how['offset'] // 512} {len(options)} {' '.join(options)}")
+
+
+def fill(device, rng, how):
+    """Something else than zeros where the volume is to be."""
+    with Disk(device) as disk:
+        for at in range(0, how["length"], MIB):
+            length = min(MIB, how["length"] - at)
+            disk.write(how["offset"] + at, rng.randbytes(length))
+
+
+def read_all(path, want):
+    """Whatever is there, into an array."""
+    with Disk(path) as disk:
+        for at in range(0, len(want), MIB):
+            length = min(MIB, len(want) - at)
+            want[at:at + length] = disk.read(at, length)
+
+
+def pieces(rng, how, count):
+    """Random I/O within a volume: where, and how long."""
+    units = how["length"] // how["unit"]
+    for _ in range(count):
+        most = min(units, MIB // how["unit"])
+        length = min(most, rng.choice([1, 1, 2, 8, rng.randrange(1, most + 1)]))
+        yield (rng.randrange(0, units - length + 1) * how["unit"],
+               length * how["unit"])
+
+
+def scatter(path, rng, want, how):
+    """Write at random, several writes that can be merged among them."""
+    with Disk(path) as disk:
+        for at, length in pieces(rng, how, 10):
+            want[at:at + length] = data = rng.randbytes(length)
+            disk.write(at, data)
+    # By the page cache, what lies side by side goes down as one request.
+    with open(path, "r+b", buffering=0) as cached:
+        for at, length in pieces(rng, how, 10):
+            want[at:at + length] = data = rng.randbytes(length)
+            cached.seek(at)
+            equal(cached.write(data), length, "bytes written")
+        os.fsync(cached.fileno())
+
+
+def compare(path, want, what):
+    """Fail unless a disk has these bytes, past the page cache."""
+    with Disk(path) as disk:
+        for at in range(0, len(want), MIB):
+            length = min(MIB, len(want) - at)
+            check(disk.read(at, length) == want[at:at + length],
+                  f"{what}: other bytes in the MiB at {at}")

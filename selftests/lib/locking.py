@@ -30,14 +30,18 @@ def lock_under_load(stor, block):
                       "ioengine": "io_uring"}}
     with load(jobs, **VERIFY, filename="/dev/stor0", numjobs=2,
               offset_increment="4m", size="2m") as results:
-        for _ in range(ROUNDS):
-            before = done()
-            wait_until(lambda n=before: done() > n, "some I/O", 60)
-            stor.lock("one")
-            before = done()
-            settle()
-            equal(done(), before, "I/Os done while locked")
-            stor.unlock("one")
+        try:
+            for _ in range(ROUNDS):
+                before = done()
+                wait_until(lambda n=before: done() > n, "some I/O", 60)
+                stor.lock("one")
+                before = done()
+                settle()
+                equal(done(), before, "I/Os done while locked")
+                stor.unlock("one")
+        except BaseException:
+            stor.lock("one", "fail")  # or fio would wait for ever
+            raise
     equal(failures(stor), {}, "failed I/Os")
     check(all(job["write"]["io_bytes"] for result in results
               for job in result.values()), "a job did nothing")

@@ -90,8 +90,7 @@ def like_plain(backing):
     how = {"key": ENCRYPTED, "crypto_sector": block, "discard": 1}
     # Over another one it can not be so.
     if (os.environ["STOR_TEST_ENCRYPTED"] == "blk-crypto"
-            and not os.path.basename(os.path.realpath(backing)).startswith(
-                "stor")):
+            and not re.fullmatch(r"/dev/stor\d+", os.path.realpath(backing))):
         how.update(crypto_engine=C["STOR_CRYPTO_ENGINE_BLK_CRYPTO"],
                    iv_large_sectors=1)
     return how
@@ -133,7 +132,12 @@ class Stor:
         values = {"name": name, "backing": str(backing), **values}
         (reply,) = self.call("VOLUME_NEW", encode(values))
         tap.equal(reply.command, C["STOR_CMD_VOLUME_NEW"], "command")
-        return decode(reply)
+        volume = decode(reply)
+        if "crypto_engine" in values:
+            tap.check(values["crypto_engine"] in (
+                C["STOR_CRYPTO_ENGINE_AUTO"], volume["crypto-engine"]),
+                f"another engine than {values['crypto_engine']}: {volume}")
+        return volume
 
     def get(self, **selector):
         """Show a volume."""
@@ -214,6 +218,9 @@ class Stor:
         # One may stand on another: as often as it takes.
         for _ in names:
             for volume in self.dump():
+                if volume["state"] == "locked":
+                    # What is held would keep the disk open.
+                    self.lock(volume["name"], "fail")
                 unmount(f"/dev/{volume['disk']}")
                 with contextlib.suppress(netlink.Refused):
                     self.delete(index=volume["index"])

@@ -9,7 +9,7 @@ import sys
 import typing
 
 MODULE = f"build/kmod/{os.uname().release}/stor.ko"
-
+CIPHER = "build/bench/cipher/cipher.ko"
 
 # Of AES-256-XTS.
 KEY = bytes(range(1, 65))
@@ -86,15 +86,30 @@ def dm_crypt(disk: str, sector: int, *options: str) -> str:
     return f"crypt aes-xts-plain64 {KEY.hex()} 0 /dev/{disk} 0{more}"
 
 
+def cipher(sector: int, size: int, seal: bool) -> int:
+    """What the cipher costs by itself, for so many bytes."""
+    run("modprobe", "aesni_intel")
+    run("insmod", CIPHER, f"sector={sector}", f"bytes={size}", f"seal={int(seal)}")
+    cost = int(pathlib.Path("/sys/module/cipher/parameters/cost").read_text())
+    run("rmmod", "cipher")
+    return cost
+
+
 @contextlib.contextmanager
-def stor(disk: str, *parameters: str, sector: int = 0) -> typing.Iterator[str]:
-    """A volume that covers the whole disk, with the module loaded for it."""
+def stor(disk: str, *parameters: str, sector: int = 0, inline: bool = False
+         ) -> typing.Iterator[str]:
+    """A volume that covers the whole disk, with the module loaded for it.
+
+    With sectors it is encrypted: by itself, or by who is below.
+    """
     run("insmod", MODULE, *parameters)
     run("udevadm", "settle")
     options: list[str] = []
     if sector:
         run("storadm", "key", "add", "stor:bench", text=KEY)
         options = ["--key", "logon:stor:bench", "--sector-size", str(sector)]
+        if inline:
+            options += ["--crypto-engine", "blk-crypto", "--iv-large-sectors"]
     run("storadm", "volume", "create", "bench", "--backing", f"/dev/{disk}", *options)
     try:
         yield "stor0"
@@ -129,9 +144,9 @@ def device(name: str, disk: str) -> typing.Iterator[str]:
             sector = 4096 if name.endswith("4k") else 512
             direct = ("no_read_workqueue", "no_write_workqueue")
             top = stack.enter_context(dm(disk, dm_crypt(disk, sector, *direct)))
-        elif name in ("stor-crypt", "stor-crypt-4k"):
+        elif name in ("stor-crypt", "stor-crypt-4k", "stor-inline", "stor-inline-4k"):
             sector = 4096 if name.endswith("4k") else 512
-            top = stack.enter_context(stor(disk, sector=sector))
+            top = stack.enter_context(stor(disk, sector=sector, inline="inline" in name))
         elif name == "stor":
             top = stack.enter_context(stor(disk))
         elif name == "stor-nostat":

@@ -158,6 +158,21 @@ def measure_device(lower: str, name: str, top: str, works: list[plan.Workload],
         put(lower, name, work, repeats=figures[work])
 
 
+def measure_cipher(lower: str, name: str, works: list[plan.Workload],
+                   told: typing.Callable[[str], None]) -> None:
+    """All rows of the cipher by itself, which has no device."""
+    for work in works:
+        figures: list[float] = []
+        while len(figures) < REPEATS or (
+            repeats.settle(figures)[1] > repeats.CLOSE and len(figures) < MORE
+        ):
+            cost = devices.cipher(plan.CIPHERS[name], work.bs, work.rw.endswith("write"))
+            figures.append(float(cost))
+            if len(figures) <= REPEATS:
+                told(f"{name}: {work.name()}: {cost}")
+        put(lower, name, work, repeats=figures)
+
+
 def measure_all(lower: str, names: list[str], works: list[plan.Workload]) -> None:
     """All rows of some devices."""
     reasons = {name: devices.missing(name) for name in names}
@@ -174,6 +189,9 @@ def measure_all(lower: str, names: list[str], works: list[plan.Workload]) -> Non
             say(f"      no {name}: {reasons[name]}")
             for work in works:
                 put(lower, name, work, skipped=reasons[name])
+            continue
+        if name in plan.CIPHERS:
+            measure_cipher(lower, name, [work for work in works if plan.does(name, work)], told)
             continue
         for flushes in (False, True):
             part = [work for work in works
@@ -210,7 +228,7 @@ def main() -> None:
     """Measure what is asked for, one device after the other."""
     parser = argparse.ArgumentParser()
     parser.add_argument("lower", choices=plan.LOWERS)
-    parser.add_argument("device", nargs="+", choices=plan.DEVICES)
+    parser.add_argument("device", nargs="+", choices=plan.MEASURED)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--profile", default="")
     args = parser.parse_args()
@@ -220,6 +238,8 @@ def main() -> None:
     # Nothing else may want the CPU: udev looks at a device again after it was written.
     at_priority(os.SCHED_FIFO, 10)
     if args.profile:
+        if args.device[0] in plan.CIPHERS:
+            sys.exit(f"error: {args.device[0]} is no device, and has no profile")
         work = next((w for w in plan.WORKLOADS if w.name() == args.profile), None)
         if work is None:
             names = "".join(f"\n       {w.name()}" for w in plan.WORKLOADS)

@@ -14,9 +14,16 @@ LOWERS = ("null_blk", "nvme")
 # of what the second one adds, or dm-crypt at its best.
 PLAIN = ("raw", "dm-linear", "dm-multipath", "stor", "stor-nostat")
 # Those that encrypt: with sectors of 512 bytes, and of 4 KiB; dm-crypt as it is by default,
-# and without its work queues.
-ENCRYPTED = ("dm-crypt", "dm-crypt-direct", "dm-crypt-direct-4k", "stor-crypt", "stor-crypt-4k")
-DEVICES = (*PLAIN, *ENCRYPTED)
+# and without its work queues; stor, and stor by the kernel's fallback of blk-crypto.
+ENCRYPTED = ("dm-crypt", "dm-crypt-direct", "dm-crypt-direct-4k", "stor-crypt", "stor-crypt-4k",
+             "stor-inline", "stor-inline-4k")
+# The cipher by itself, on the bytes of an I/O, with sectors of so many bytes.
+CIPHERS = {"cipher": 512, "cipher-4k": 4096}
+# What an encrypted volume can not cost less than: a plain one, and the cipher. Made of the
+# results of both, and held against the volume of this name.
+FLOORS = {"floor": "stor-crypt", "floor-4k": "stor-crypt-4k"}
+MEASURED = (*PLAIN, *ENCRYPTED, *CIPHERS)
+DEVICES = (*MEASURED, *FLOORS)
 RAW, REFERENCE = DEVICES[:2]
 ENCRYPTED_REFERENCE = "dm-crypt-direct-4k"
 
@@ -61,7 +68,7 @@ WORKLOADS = (
 
 def does(device: str, work: Workload) -> bool:
     """Whether a device is measured with a workload: those that encrypt, with fewer."""
-    return device not in ENCRYPTED or (work.depth < 64 and not work.poll and not work.flushes)
+    return device in PLAIN or (work.depth < 64 and not work.poll and not work.flushes)
 
 
 # For a quick look while changing the code.

@@ -35,7 +35,7 @@ def make(where: pathlib.Path) -> int:
             print(f"Left out: {name} on {lower}: {why}")
     worst = max(measured, key=lambda key: measured[key].spread)
     again = sum(1 for row in measured.values() if row.repeats > 2)
-    print(f"\n{len(rows)} rows, each measured at least twice ({again} more often, as something "
+    print(f"\n{len(measured)} rows, each measured at least twice ({again} more often, as something "
           f"disturbed them).\nRepeats agree within {measured[worst].spread:.2%}; the widest is "
           f"{results.name_of(worst)}.")
     bad = results.disagreements(measured)

@@ -54,17 +54,32 @@ def measured(lines: typing.Iterable[str]) -> tuple[dict[Key, Measured], dict[Key
     return dict(sorted(rows.items(), key=lambda item: order(item[0]))), skipped
 
 
+def floors(rows: dict[Key, Measured]) -> dict[Key, float]:
+    """The figures of the floors, where those that they are made of were measured."""
+    out = {}
+    for floor, cipher in zip(plan.FLOORS, plan.CIPHERS):
+        for (lower, device, work), row in rows.items():
+            plain = rows.get((lower, "stor", work))
+            if device == cipher and plain is not None:
+                out[lower, floor, work] = plain.figure + row.figure
+    return out
+
+
 def results(rows: dict[Key, Measured]) -> list[Row]:
     """The rows of results.json."""
     out = []
-    for (lower, device, work), row in rows.items():
-        raw = rows.get((lower, plan.RAW, work))
-        if raw is None:
-            raise ValueError(f"{name_of((lower, device, work))}: no such row of {plan.RAW}")
+    figures = {key: row.figure for key, row in rows.items()} | floors(rows)
+    for (lower, device, work), figure in figures.items():
+        below = 0.0  # nothing is below the cipher
+        if device not in plan.CIPHERS:
+            raw = rows.get((lower, plan.RAW, work))
+            if raw is None:
+                raise ValueError(f"{name_of((lower, device, work))}: no such row of {plan.RAW}")
+            below = raw.figure
         out.append({
             "device": device, "lower": lower, "rw": work[0], "bs": work[1], "depth": work[2],
-            "poll": work[3], "insn_per_io": round(row.figure, 1),
-            "added": round(row.figure - raw.figure, 1),
+            "poll": work[3], "insn_per_io": round(figure, 1),
+            "added": round(figure - below, 1),
         })
     return out
 
@@ -91,7 +106,7 @@ def part(found: dict[Key, Row], lower: str, devices: typing.Sequence[str],
     names = [d for d in devices if any(k[:2] == (lower, d) for k in found)]
     works = [w for w in plan.WORKLOADS
              if (lower, plan.RAW, w.key()) in found and plan.does(devices[0], w)]
-    if not names or not works:
+    if reference not in names or not works:
         return []
     out = [f"{lower:28}{plan.RAW:>8}" + "".join(f"{name:>20}" for name in names)]
     for work in works:
@@ -115,7 +130,9 @@ def table(rows: list[Row]) -> str:
     found = {key_of(row): row for row in rows}
     out = []
     for devices, reference in ((plan.PLAIN[1:], plan.REFERENCE),
-                               (plan.ENCRYPTED, plan.ENCRYPTED_REFERENCE)):
+                               (plan.ENCRYPTED, plan.ENCRYPTED_REFERENCE),
+                               *(((cipher, floor, volume), floor) for cipher, (floor, volume)
+                                 in zip(plan.CIPHERS, plan.FLOORS.items()))):
         lines = [line for lower in plan.LOWERS for line in part(found, lower, devices, reference)]
         if lines:
             out += [*lines, f"x: a multiple of what {reference} adds.", ""]

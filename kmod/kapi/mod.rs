@@ -6,10 +6,12 @@
 //! nothing of volumes or of the interface's commands.
 
 pub(crate) mod bdev;
+mod bio;
 pub(crate) mod blkcrypto;
 pub(crate) mod cipher;
 pub(crate) mod data;
 pub(crate) mod disk;
+mod finish;
 pub(crate) mod gate;
 pub(crate) mod genl;
 pub(crate) mod global;

@@ -4,6 +4,7 @@
 
 use super::{
     bdev::Backing,
+    finish,
     limits::online_cpus,
     lower::Lower,
     request::{Request, Status},
@@ -119,7 +120,7 @@ impl<T: Operations> Queues<T> {
                 if status == Status::RESOURCE {
                     stat::take_back(pdu);
                 } else {
-                    send::fail(rq.as_ptr(), status, end);
+                    finish::fail(rq.as_ptr(), status, end);
                 }
             }
         }

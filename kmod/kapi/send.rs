@@ -8,7 +8,9 @@
 //! below is said in `kmod/shim/submit.c`.
 
 use super::{
+    bio::{clone_bio, new_bio, INHERITED, MIXED, NOWAIT, POLLED},
     blkcrypto::InlineKey,
+    finish::{finish, finish_polled, note},
     lower::Lower,
     request::{pdu, Op, Request, Status, OP_MASK},
     stat,
@@ -19,48 +21,8 @@ use super::{
 use crate::model::units::Sectors;
 use kernel::{bindings, prelude::*, types::Opaque};
 
-/// Flags of a request that a lower bio inherits. Not among them: PREFLUSH, which the block layer
-/// has turned into a request of its own; ALLOC_CACHE, which belongs to the upper bio; INTEGRITY,
-/// which the disk does not offer.
-const INHERITED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
-    | 1 << bindings::req_flag_bits___REQ_FAILFAST_TRANSPORT
-    | 1 << bindings::req_flag_bits___REQ_FAILFAST_DRIVER
-    | 1 << bindings::req_flag_bits___REQ_SYNC
-    | 1 << bindings::req_flag_bits___REQ_META
-    | 1 << bindings::req_flag_bits___REQ_PRIO
-    | 1 << bindings::req_flag_bits___REQ_IDLE
-    | 1 << bindings::req_flag_bits___REQ_FUA
-    | 1 << bindings::req_flag_bits___REQ_RAHEAD
-    | 1 << bindings::req_flag_bits___REQ_BACKGROUND
-    | 1 << bindings::req_flag_bits___REQ_SWAP
-    | 1 << bindings::req_flag_bits___REQ_ATOMIC
-    | 1 << bindings::req_flag_bits___REQ_NOUNMAP
-    | POLLED;
-/// Of these, the ones that a merged request must not pass on.
-pub(super) const MIXED: u32 = 1 << bindings::req_flag_bits___REQ_FAILFAST_DEV
-    | 1 << bindings::req_flag_bits___REQ_FAILFAST_TRANSPORT
-    | 1 << bindings::req_flag_bits___REQ_FAILFAST_DRIVER
-    | 1 << bindings::req_flag_bits___REQ_RAHEAD;
 /// Flags of a lower bio which say that its bytes were counted, or held back for, already.
 const ACCOUNTED: u16 = 1 << bindings::BIO_CGROUP_ACCT | 1 << bindings::BIO_BPS_THROTTLED;
-const NOWAIT: u32 = 1 << bindings::req_flag_bits___REQ_NOWAIT;
-const POLLED: u32 = 1 << bindings::req_flag_bits___REQ_POLLED;
-const DIRECT: u32 =
-    1 << bindings::req_flag_bits___REQ_SYNC | 1 << bindings::req_flag_bits___REQ_IDLE;
-const PREFLUSH: u32 = 1 << bindings::req_flag_bits___REQ_PREFLUSH;
-
-impl Op {
-    /// The operation of the lower bio. A flush becomes an empty write with PREFLUSH: that is how
-    /// a bio asks for one. It is marked as a direct write is, as somebody waits for it, so that
-    /// nobody below holds it back with what is written in the background.
-    #[inline]
-    fn lower_opf(self) -> u32 {
-        match self {
-            Op::Flush => bindings::req_op_REQ_OP_WRITE | PREFLUSH | DIRECT,
-            other => other as u32,
-        }
-    }
-}
 
 /// A task in `queue_rq()` or `queue_rqs()` that is ready to submit below.
 ///
@@ -303,61 +265,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Makes a lower bio of the only bio of a request with data. Any context.
-///
-/// # Safety
-///
-/// `bio` must be memory for a bio, and `first` that bio.
-#[inline(always)]
-unsafe fn clone_bio(
-    bio: *mut bindings::bio,
-    bdev: *mut bindings::block_device,
-    first: *mut bindings::bio,
-    opf: u32,
-) -> Result<(), Status> {
-    // Without a device first: the group of the submitter would be looked up, and then replaced by
-    // that of the bio.
-    // SAFETY: By the contract of this function.
-    unsafe {
-        if bindings::bio_init_clone(core::ptr::null_mut(), bio, first, bindings::GFP_NOWAIT) != 0 {
-            return Err(Status::RESOURCE);
-        }
-        (*bio).bi_bdev = bdev;
-        (*bio).bi_opf = opf;
-        bindings::bio_clone_blkg_association(bio, first);
-    }
-    Ok(())
-}
-
-/// Makes a lower bio of a request without data, or of one whose data is in `table`. Any context.
-///
-/// # Safety
-///
-/// `bio` must be memory for a bio, and `rq` a request that is not ended. The table is null, or has
-/// the request's segments.
-pub(super) unsafe fn new_bio(
-    bio: *mut bindings::bio,
-    bdev: *mut bindings::block_device,
-    rq: *mut bindings::request,
-    opf: u32,
-    table: *mut bindings::bio_vec,
-    segments: u16,
-) {
-    // SAFETY: By the contract of this function. The first bio is null for a flush.
-    unsafe {
-        let first = (*rq).bio;
-        bindings::bio_init(bio, bdev, table, segments, opf);
-        (*bio).bi_vcnt = segments;
-        (*bio).bi_iter.bi_size = (*rq).__data_len;
-        if !first.is_null() {
-            (*bio).bi_ioprio = (*first).bi_ioprio;
-            (*bio).bi_write_hint = (*first).bi_write_hint;
-            (*bio).bi_write_stream = (*first).bi_write_stream;
-            bindings::bio_clone_blkg_association(bio, first);
-        }
-    }
-}
-
 /// Leaves a request to the worker whose bio was tried, and would have had to wait; or that was to
 /// be polled, by a queue which the backing has lost. Those below may have changed the bio, so it is
 /// made anew, and is not polled: the worker must not wait for what is there for who polls. Any
@@ -452,54 +359,6 @@ unsafe fn ended(rq: *mut bindings::request, pdu: *mut shim::stor_pdu, status: St
     }
 }
 
-/// Notes how a lower bio has ended, and how long it took. Gives the time. Any context.
-///
-/// # Safety
-///
-/// As that of [`ended`].
-#[inline(always)]
-pub(super) unsafe fn note(
-    rq: *mut bindings::request,
-    pdu: *mut shim::stor_pdu,
-    status: Status,
-) -> u64 {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        (*pdu).status = status.as_raw();
-        if status == Status::AGAIN && (*pdu).opf & NOWAIT != 0 {
-            // Whoever asked not to wait expects that: it is nothing for the kernel's log.
-            (*rq).rq_flags |= 1 << bindings::rqf_flags___RQF_QUIET;
-        }
-        let now = stat::now_if(pdu);
-        (*pdu).sent = now.saturating_sub((*pdu).sent);
-        now
-    }
-}
-
-/// Ends a request that was polled, together with others if the poll collects them.
-///
-/// # Safety
-///
-/// As that of [`finish`]; the request is in the list of its polled queue.
-#[inline(never)]
-pub(super) unsafe fn finish_polled(
-    rq: *mut bindings::request,
-    pdu: *mut shim::stor_pdu,
-    status: Status,
-    now: u64,
-) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        shim::stor_shim_polled_del(pdu, rq);
-        stat::end(pdu, status, now, Some((*pdu).sent));
-        trace::end(rq, status.as_raw());
-        let complete = Some(bindings::blk_mq_end_request_batch as unsafe extern "C" fn(_));
-        if !shim::stor_shim_poll_collect(rq, status != Status::OK, complete) {
-            bindings::blk_mq_end_request(rq, status.as_raw());
-        }
-    }
-}
-
 /// Ends a request on the CPU that it belongs to, if that is another one than where its bio has
 /// ended. Softirq or hard interrupt context.
 ///
@@ -514,43 +373,6 @@ pub(super) unsafe extern "C" fn complete<S: Transform>(rq: *mut bindings::reques
             finish(rq, stat::now_if(pdu));
         } else {
             transform::on_its_cpu::<S>(rq, pdu);
-        }
-    }
-}
-
-/// Counts a request and ends it. Any context.
-///
-/// # Safety
-///
-/// [`end_io`] has filled in the PDU, and nothing of the request is in use any more.
-#[inline]
-pub(super) unsafe fn finish(rq: *mut bindings::request, now: u64) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        let pdu = pdu(rq);
-        let status = Status::new((*pdu).status);
-        stat::end(pdu, status, now, Some((*pdu).sent));
-        trace::end(rq, status.as_raw());
-        bindings::blk_mq_end_request(rq, status.as_raw());
-    }
-}
-
-/// Ends a request that was never sent. Process context.
-///
-/// # Safety
-///
-/// The request is the caller's, was not started, and [`stat::begin`] was called for it. If `end`
-/// is false, somebody else ends it after this.
-#[cold]
-#[inline(never)]
-pub(super) unsafe fn fail(rq: *mut bindings::request, status: Status, end: bool) {
-    // SAFETY: By the contract of this function.
-    unsafe {
-        let pdu = pdu(rq);
-        stat::end(pdu, status, stat::now_if(pdu), None);
-        trace::end(rq, status.as_raw());
-        if end {
-            bindings::blk_mq_end_request(rq, status.as_raw());
         }
     }
 }

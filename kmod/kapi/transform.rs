@@ -4,10 +4,11 @@
 //! what was read is made what the disk holds.
 
 use super::{
+    bio::{new_bio, MIXED},
     data::{Bounce, Data, Reserve, Source, Target},
+    finish::{self, note},
     lower::Lower,
     request::{pdu, Request, Status, OP_MASK},
-    send::{self, MIXED},
     stat::{self, Work},
     sys::shim,
     trace,
@@ -83,7 +84,7 @@ pub(super) fn seal<S: Transform>(
         trace::sealed(rq.as_ptr(), Status::OK.as_raw());
         let (table, count) = ((*bounce).table, (*bounce).count);
         let bdev = lower.backing().as_ptr();
-        send::new_bio(bio, bdev, rq.as_ptr(), opf, table, count);
+        new_bio(bio, bdev, rq.as_ptr(), opf, table, count);
         Ok((opf, table))
     }
 }
@@ -106,7 +107,7 @@ pub(super) unsafe fn ended<S: Transform>(
         if written::<S>(pdu).is_none() && !(*pdu).table.is_null() {
             lower.release(pdu);
         }
-        send::note(rq, pdu, status);
+        note(rq, pdu, status);
         if (*pdu).on_polled || !bindings::blk_mq_complete_request_remote(rq) {
             on_its_cpu::<S>(rq, pdu);
         }
@@ -156,9 +157,9 @@ unsafe extern "C" fn finish<S: Transform>(rq: *mut bindings::request) {
             shim::stor_shim_bounce_put(&raw mut (*pdu).bounce, transform.reserve().as_ptr());
         }
         if (*pdu).on_polled {
-            send::finish_polled(rq, pdu, Status::new((*pdu).status), now);
+            finish::finish_polled(rq, pdu, Status::new((*pdu).status), now);
         } else {
-            send::finish(rq, now);
+            finish::finish(rq, now);
         }
     }
 }

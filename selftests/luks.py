@@ -453,6 +453,46 @@ def in_use(stor, devices, tool):
 
 
 @test
+def locked(stor, devices, tool):
+    """a locked volume gets its key out of the header again"""
+    with made(devices) as container:
+        def no_unlock(why, data=PASSPHRASE):
+            tool.says(1, "", f"storadm: cannot unlock volume one{why}\n",
+                      "volume", "unlock", "one", "--luks", data=data)
+            no_key_left()
+
+        open_luks(tool, container)
+        data = pattern(31, 65536)
+        with Disk("/dev/stor0") as disk:
+            disk.write(0, data)
+        no_unlock(": it is not locked")
+        by = f" by the container on {container.device.path}: "
+        for how, words, typed in (
+                ("fail", ("--key-file", container.key), None),
+                ("hold", ("--key-slot", "0"), PASSPHRASE)):
+            stor.lock("one", how)
+            no_unlock(by + "no key slot has this passphrase", "another one")
+            equal(stor.get(name="one")["state"], "locked", "state")
+            tool.says(0, "", "", "volume", "unlock", "one", "--luks", *words,
+                      data=typed)
+            no_key_left()
+            equal(stor.get(name="one")["state"], "live", "state")
+            with Disk("/dev/stor0") as disk:
+                equal(disk.read(0, len(data)), data, "what was written")
+        stor.delete(name="one")
+        for other, why in (
+                ("stor:luks:other", "its key is logon:stor:luks:other, that "
+                 f"of the container is {KEY_NAME}"),
+                ("stor:test", f"key: {KEY_NAME[:32]}... is not the key of "
+                 "before (EKEYREJECTED)")):
+            with keys.key(pattern(32, 64), other) as name:
+                stor.new("one", container.device, key=name, offset=AREA)
+            stor.lock("one", "fail")
+            no_unlock(by + why)
+            stor.delete(name="one")
+
+
+@test
 def shadowed(stor, devices, tool):
     """a key of the same name in the caller's session is left alone"""
     with made(devices) as container:

@@ -55,7 +55,7 @@ pub struct Volume {
     pub key: Option<Text>,
     /// How the data is encrypted, in the words of dm-crypt.
     pub cipher: Option<Text>,
-    /// The implementation of the cipher.
+    /// The implementation of the cipher, if the module encrypts.
     pub cipher_driver: Option<Text>,
     /// Whether that takes one block at a time.
     pub cipher_slow: Option<bool>,

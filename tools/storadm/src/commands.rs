@@ -26,6 +26,7 @@ pub(crate) fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Volume(VolumeCommand::Set(args)) => volume::set(style, args),
         Command::Volume(VolumeCommand::Gate(args)) => volume::gate(style, args),
         Command::Volume(VolumeCommand::Lock(args)) => volume::lock(style, args),
+        Command::Volume(VolumeCommand::Unlock(args)) if args.luks => luks::unlock(style, args),
         Command::Volume(VolumeCommand::Unlock(args)) => volume::unlock(style, args),
         Command::Volume(VolumeCommand::List(args)) => volume::list(style, *args),
         Command::Volume(VolumeCommand::Show(args)) => volume::show(style, args),

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::sys::termios::{tcgetattr, tcsetattr, LocalFlags, SetArg, Termios};
+use stor_netlink::Text;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Status};
@@ -15,6 +16,11 @@ use crate::wait::{Signals, Wake};
 
 /// Longest passphrase, as cryptsetup has it.
 const MAX: usize = 8 << 20;
+
+/// A path, safe for a terminal.
+fn shown(path: &Path) -> String {
+    Text::from(&*path.to_string_lossy()).escape().to_string()
+}
 
 /// A passphrase. Its memory is wiped when it is dropped, and is never moved.
 pub struct Passphrase {
@@ -95,7 +101,7 @@ impl Passphrase {
         let failed = |error| Failure::system(&format!("{what}: passphrase"), &error);
         match key_file {
             Some(path) if path != Path::new("-") => {
-                let what = format!("{what}: key file {}", path.display());
+                let what = format!("{what}: key file {}", shown(path));
                 File::open(path)
                     .and_then(|mut file| passphrase.read_all(&mut file))
                     .map_err(|error| Failure::system(&what, &error))?;
@@ -126,7 +132,7 @@ impl Passphrase {
         let silence = Silence::new(&terminal).map_err(failed)?;
         // By the same line that errors come by: standard output is for data.
         let mut stderr = io::stderr();
-        let _: io::Result<()> = write!(stderr, "Passphrase for {}: ", device.display());
+        let _: io::Result<()> = write!(stderr, "Passphrase for {}: ", shown(device));
         let mut file = File::from(terminal.try_clone().map_err(failed)?);
         let read = loop {
             match signals.wait(what, Some(terminal.as_fd()), None) {

@@ -32,7 +32,7 @@ fn module_is_loaded() -> bool {
     Path::new("/sys/module/stor").exists()
 }
 
-const EVERY_COMMAND: [&str; 15] = [
+const EVERY_COMMAND: [&str; 16] = [
     "info",
     "monitor",
     "volume list",
@@ -42,6 +42,7 @@ const EVERY_COMMAND: [&str; 15] = [
     "volume create vm1 --backing /dev/null --length 2048s",
     "volume create vm1 --backing /dev/null --read-only",
     "volume open-luks /dev/null vm1",
+    "volume unlock vm1 --luks --key-file - --key-slot 31",
     "volume open-luks /dev/null vm1 --key-file - --key-slot 31 --allow-discards",
     "volume set vm1 --length 1G --read-only off",
     "volume gate vm1",
@@ -81,6 +82,9 @@ fn wrong_usage() {
         "volume create vm1 --backing /dev/x --length 99999999T",
         "volume create vm1 --backing /dev/x --uuid 12",
         "volume open-luks /dev/x",
+        "volume unlock vm1 --luks --key logon:stor:vm1",
+        "volume unlock vm1 --key-slot 1",
+        "volume unlock vm1 --key-file -",
         "volume open-luks /dev/x vm1 --key-slot 32",
         "volume open-luks /dev/x vm1 --key-slot -1",
         "volume show",

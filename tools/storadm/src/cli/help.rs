@@ -122,7 +122,8 @@ pub(super) const UNLOCK: &str = "\
 Examples:
   storadm key add stor:vm1 --file /run/keys/vm1
   storadm volume unlock vm1
-  storadm key remove logon:stor:vm1";
+  storadm key remove logon:stor:vm1
+  storadm volume unlock vm2 --luks";
 
 pub(super) const LIST: &str = "\
 Examples:

@@ -68,8 +68,9 @@ pub enum VolumeCommand {
     /// Give a locked volume its key again
     ///
     /// The key is taken from your keyrings, as by "storadm volume create", and must be the one of
-    /// before: with another key the data would be lost. I/O that waits goes on. Prints nothing unless
-    /// standard output is a terminal.
+    /// before: with another key the data would be lost. With --luks a passphrase opens the container
+    /// that the volume lies in, once more. I/O that waits goes on. Prints nothing unless standard
+    /// output is a terminal.
     #[command(after_help = help::UNLOCK)]
     Unlock(UnlockArgs),
     /// List all volumes in the order of their index
@@ -227,6 +228,17 @@ pub struct UnlockArgs {
     /// Name of the key in your keyrings [default: the name that it had before]
     #[arg(long, value_name = "TYPE:DESCRIPTION")]
     pub key: Option<String>,
+    /// Take the key out of the LUKS2 container on the backing, by a passphrase
+    ///
+    /// For a volume of "storadm volume open-luks", and as that does it.
+    #[arg(long, conflicts_with = "key")]
+    pub luks: bool,
+    /// Take all of this file as the passphrase, line breaks too; - is standard input
+    #[arg(long, value_name = "PATH", requires = "luks", value_hint = ValueHint::FilePath)]
+    pub key_file: Option<PathBuf>,
+    /// Try this key slot only [default: all]
+    #[arg(long, value_name = "N", requires = "luks", value_parser = clap::value_parser!(u32).range(..32))]
+    pub key_slot: Option<u32>,
 }
 
 /// What `volume set` changes: at least one thing.

@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `storadm volume open-luks`.
+//! `storadm volume open-luks` and `unlock --luks`.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void, OsStr};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use keyutils::{Key, Keyring, SpecialKeyring};
 use libcryptsetup_rs::consts::vals::EncryptionFormat;
 use libcryptsetup_rs::{set_log_callback, CryptDevice, CryptInit, LibcryptErr};
 use nix::errno::Errno;
+use nix::sys::stat::{major, minor};
 use stor_netlink::{NewVolume, Selector, Text};
 
 use super::key::Logon;
-use super::volume::{absolute, created, when_closed};
+use super::volume::{absolute, created, selector, unlocked, when_closed};
 use super::{connect, pass_on_warning};
-use crate::cli::OpenLuksArgs;
+use crate::cli::{OpenLuksArgs, UnlockArgs};
 use crate::failure::{Failure, Status};
 use crate::luks::{Header, Plan};
 use crate::output::Style;
 use crate::passphrase::Passphrase;
 use crate::secret::{keep_in_memory, Secret};
+
+/// What the names of keys of containers begin with: the type that [`Logon`] makes, and more.
+const KEY_PREFIX: &str = "logon:stor:luks:";
+const KEY_TYPE: &str = "logon";
 
 pub(super) fn open(style: Style, args: &OpenLuksArgs) -> Result<(), Failure> {
     let backing = absolute(&args.device)?;
@@ -31,20 +37,11 @@ pub(super) fn open(style: Style, args: &OpenLuksArgs) -> Result<(), Failure> {
         Selector::Name(args.name.clone())
     );
     let mut client = connect(&what)?;
-    keep_in_memory().map_err(|error| {
-        Failure::system("cannot lock memory, so that no key reaches a disk", &error)
-    })?;
+    keep_secrets_in_memory()?;
     // Before anybody types a passphrase in vain.
     let mut container = Container::open(&args.device, &what)?;
-    if let Some(slot) = args.key_slot {
-        container.header.check_slot(slot).map_err(refuse(&what))?;
-    }
-    let passphrase = Passphrase::get(&what, &args.device, args.key_file.as_deref())?;
-    let secret = container.unlock(args.key_slot, &passphrase, &what)?;
-    drop(passphrase);
+    let key = container.key(args.key_slot, args.key_file.as_deref(), &what)?;
     let plan = container.plan.clone();
-    let key = TemporaryKey::add(&format!("stor:luks:{}", container.uuid), &secret, &what)?;
-    drop(secret);
     drop(container);
     let volume = client
         .volume_new(&NewVolume {
@@ -80,8 +77,60 @@ pub(super) fn open(style: Style, args: &OpenLuksArgs) -> Result<(), Failure> {
     created(style, &volume)
 }
 
+pub(super) fn unlock(style: Style, args: &UnlockArgs) -> Result<(), Failure> {
+    let selector = selector(&args.volume)?;
+    let what = format!("cannot unlock volume {selector}");
+    let mut client = connect(&what)?;
+    keep_secrets_in_memory()?;
+    // Before anybody types a passphrase in vain.
+    let volume = client
+        .volume_get(&selector)
+        .map_err(Failure::netlink(what.as_str()))?;
+    if volume.lock.is_none() {
+        return Err(refuse(&what)("it is not locked".into()));
+    }
+    let path = volume.backing.unwrap_or_default();
+    let what = format!("{what} by the container on {}", path.escape());
+    let path = Path::new(OsStr::from_bytes(path.as_bytes()));
+    let dev = path
+        .metadata()
+        .map_err(|error| Failure::system(&what, &error))?
+        .rdev();
+    if [volume.backing_major, volume.backing_minor].map(|number| number.map(u64::from))
+        != [Some(major(dev)), Some(minor(dev))]
+    {
+        return Err(refuse(&what)(
+            "it is another device than the volume's".into(),
+        ));
+    }
+    let mut container = Container::open(path, &what)?;
+    // One of another name may be the same; the module knows.
+    let name = volume.key.unwrap_or_default();
+    let own = container.key_name();
+    if name.as_bytes().starts_with(KEY_PREFIX.as_bytes()) && name.as_bytes() != own.as_bytes() {
+        return Err(refuse(&what)(format!(
+            "its key is {}, that of the container is {own}",
+            name.escape()
+        )));
+    }
+    let key = container.key(args.key_slot, args.key_file.as_deref(), &what)?;
+    let volume = client
+        .volume_unlock(&selector, Some(&key.name))
+        .map_err(Failure::netlink(what))?;
+    drop(key);
+    pass_on_warning(style, &mut client);
+    unlocked(style, &volume)
+}
+
+fn keep_secrets_in_memory() -> Result<(), Failure> {
+    keep_in_memory().map_err(|error| {
+        Failure::system("cannot lock memory, so that no key reaches a disk", &error)
+    })
+}
+
 /// A container whose header has been read, and can be a volume.
 struct Container {
+    path: PathBuf,
     device: CryptDevice,
     header: Header,
     plan: Plan,
@@ -121,11 +170,37 @@ impl Container {
         let plan = header.plan().map_err(refuse(what))?;
         let uuid = device.status_handle().get_uuid().map_err(failed(what))?;
         Ok(Self {
+            path: path.to_owned(),
             device,
             header,
             plan,
             uuid: uuid.to_string(),
         })
+    }
+
+    /// What its key is named by, as a volume has it.
+    fn key_name(&self) -> String {
+        format!("{KEY_TYPE}:{}", self.description())
+    }
+
+    fn description(&self) -> String {
+        format!("stor:luks:{}", self.uuid)
+    }
+
+    /// Asks for a passphrase, and puts the key of the data where the kernel finds it.
+    fn key(
+        &mut self,
+        slot: Option<u32>,
+        file: Option<&Path>,
+        what: &str,
+    ) -> Result<TemporaryKey, Failure> {
+        if let Some(slot) = slot {
+            self.header.check_slot(slot).map_err(refuse(what))?;
+        }
+        let passphrase = Passphrase::get(what, &self.path, file)?;
+        let secret = self.unlock(slot, &passphrase, what)?;
+        drop(passphrase);
+        TemporaryKey::add(&self.description(), &secret, what)
     }
 
     /// The key of the data.
@@ -173,14 +248,14 @@ impl TemporaryKey {
         };
         let (keyring, key) = add().map_err(|error: keyutils::Error| {
             Failure::system(
-                &format!("{what}: cannot add key logon:{description}"),
+                &format!("{what}: cannot add key {KEY_TYPE}:{description}"),
                 &io::Error::from_raw_os_error(error.0),
             )
         })?;
         Ok(Self {
             keyring,
             key,
-            name: format!("logon:{description}"),
+            name: format!("{KEY_TYPE}:{description}"),
         })
     }
 }

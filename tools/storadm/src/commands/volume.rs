@@ -196,13 +196,18 @@ pub(super) fn unlock(style: Style, args: &UnlockArgs) -> Result<(), Failure> {
         .volume_unlock(&selector, args.key.as_deref())
         .map_err(Failure::netlink(what))?;
     pass_on_warning(style, &mut client);
-    warn_if_slow(style, &volume);
+    unlocked(style, &volume)
+}
+
+/// Tells that a volume was unlocked.
+pub(super) fn unlocked(style: Style, volume: &Volume) -> Result<(), Failure> {
+    warn_if_slow(style, volume);
     match style {
         Style::Json => print_json(OneVolume {
-            volume: (&volume).into(),
+            volume: volume.into(),
         }),
         Style::Plain => Ok(()),
-        Style::Terminal => print(&format!("unlocked volume {}\n", output::name(&volume))),
+        Style::Terminal => print(&format!("unlocked volume {}\n", output::name(volume))),
     }
 }
 
@@ -258,7 +263,7 @@ pub(super) fn show(style: Style, args: &ShowArgs) -> Result<(), Failure> {
     print(&output::volume(style, args.bytes, &volume))
 }
 
-fn selector(args: &SelectorArgs) -> Result<Selector, Failure> {
+pub(super) fn selector(args: &SelectorArgs) -> Result<Selector, Failure> {
     args.selector()
         .ok_or_else(|| Failure::new(Status::Usage, "no volume is named"))
 }

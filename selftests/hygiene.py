@@ -123,7 +123,8 @@ def remove(label, usual):
     def gone():
         return (f"stor:{label}:" not in pathlib.Path("/proc/keys").read_text()
                 and unseen() == usual)
-    wait_until(gone, "the kernel forgets the key")
+    wait_until(gone, f"the kernel forgets the key; {usual} are its own, and "
+               f"{unseen()} are not seen", 60)
 
 
 def ciphers():
@@ -314,7 +315,7 @@ def deleted(story):
         refuse_last(story, "long", story.devices[1], "plain")
     # One was locked before.
     wait_until(lambda: sum(ciphers().values()) == before - len(KEYS) + 1,
-               "the volumes end")
+               "the volumes end", 60)
     remove("long", story.unseen)
     found = story.lab.search().tell("deleted", *KEYS)
     storadm("volume", "delete", "plain")

@@ -18,8 +18,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import ciphertext  # noqa: E402
 import keys  # noqa: E402
 from fio import VERIFY, fio  # noqa: E402
-from geometries import (compare, dm_crypt, fill, geometry,  # noqa: E402
-                        read_all, scatter)
+from geometries import (by_dm, by_stor, dm_crypt, fill,  # noqa: E402
+                        geometry, take_turns)
 from lower import mapped, null_blk  # noqa: E402
 from stor import (MIB, Device, Disk, clean, one_of_each,  # noqa: E402
                   pattern, refused, settle, setup)
@@ -100,39 +100,10 @@ def interchange(stor, devices):
         how = geometry(rng, device)
         what = f"geometry {number}: {device} {how}"
         fill(device, rng, how)
-        want = bytearray(how["length"])
-
-        def with_stor(work):
-            with keys.key(how["payload"]) as name:
-                stor.new("one", device, key=name, crypto_sector=how["sector"],
-                         iv_offset=how["iv_offset"],
-                         iv_large_sectors=int(how["large"]),
-                         offset=how["offset"], length=how["length"])
-            settle()
-            work("/dev/stor0")
-            stor.delete(name="one")
-
-        def with_dm(work):
-            with mapped("stortest", dm_crypt(device, how)) as crypt:
-                work(crypt.path)
-
-        def first(path):
-            read_all(path, want)
-            scatter(path, rng, want, how)
-
-        def then(path):
-            compare(path, want, what)
-            scatter(path, rng, want, how)
-
-        def last(path):
-            compare(path, want, what)
-
-        order = [with_stor, with_dm]
+        ways = [by_stor(stor, device, how), by_dm(device, how)]
         if number % 2:
-            order.reverse()
-        order[0](first)
-        order[1](then)
-        order[0](last)
+            ways.reverse()
+        take_turns(ways, rng, how, what)
         if number % 20 == 19:
             note(f"{number + 1} of {count} geometries are equal")
 

@@ -20,8 +20,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import ciphertext  # noqa: E402
 import keys  # noqa: E402
 from fio import VERIFY, fio  # noqa: E402
-from geometries import (compare, dm_crypt, fill, geometry,  # noqa: E402
-                        read_all, scatter)
+from geometries import (by_dm, by_stor, fill, geometry,  # noqa: E402
+                        take_turns)
 from locking import lock_under_load  # noqa: E402
 from lower import mapped, polled_null_blk  # noqa: E402
 from stor import (MIB, C, Device, Disk, clean, error_of,  # noqa: E402
@@ -57,43 +57,11 @@ def interchange(stor, devices):
         how["large"] |= how["sector"] > 512
         what = f"geometry {number}: {device} {how}"
         fill(device, rng, how)
-        want = bytearray(how["length"])
-
-        def with_stor(work, engine):
-            with keys.key(how["payload"]) as name:
-                stor.new("one", device, key=name, crypto_sector=how["sector"],
-                         iv_offset=how["iv_offset"],
-                         iv_large_sectors=int(how["large"]),
-                         offset=how["offset"], length=how["length"],
-                         crypto_engine=engine)
-            settle()
-            work("/dev/stor0")
-            stor.delete(name="one")
-
-        def by_us(work):
-            with_stor(work, SOFTWARE)
-
-        def below(work):
-            with_stor(work, BLK_CRYPTO)
-
-        def with_dm(work):
-            with mapped("stortest", dm_crypt(device, how)) as crypt:
-                work(crypt.path)
-
-        def first(path):
-            read_all(path, want)
-            scatter(path, rng, want, how)
-
-        def then(path):
-            compare(path, want, what)
-            scatter(path, rng, want, how)
-
-        ways = [below, by_us, with_dm]
+        ways = [by_dm(device, how),
+                *(by_stor(stor, device, how, crypto_engine=engine)
+                  for engine in (SOFTWARE, BLK_CRYPTO))]
         rng.shuffle(ways)
-        ways[0](first)
-        ways[1](then)
-        ways[2](then)
-        ways[0](lambda path: compare(path, want, what))
+        take_turns(ways, rng, how, what)
         if number % 20 == 19:
             note(f"{number + 1} of {count} geometries are equal")
 

@@ -3,7 +3,9 @@
 
 import os
 
-from stor import MIB, Disk
+import keys
+from lower import mapped
+from stor import MIB, Disk, settle
 from tap import check, equal
 
 
@@ -79,3 +81,46 @@ def compare(path, want, what):
             length = min(MIB, len(want) - at)
             check(disk.read(at, length) == want[at:at + length],
                   f"{what}: other bytes in the MiB at {at}")
+
+
+def by_stor(stor, device, how, **values):
+    """A way to the data: does something with a volume's disk, at its path."""
+    def way(work):
+        with keys.key(how["payload"]) as name:
+            stor.new("one", device, key=name, crypto_sector=how["sector"],
+                     iv_offset=how["iv_offset"],
+                     iv_large_sectors=int(how["large"]),
+                     offset=how["offset"], length=how["length"], **values)
+        settle()
+        work("/dev/stor0")
+        stor.delete(name="one")
+    return way
+
+
+def by_dm(device, how):
+    """The same by dm-crypt."""
+    def way(work):
+        with mapped("stortest", dm_crypt(device, how)) as crypt:
+            work(crypt.path)
+    return way
+
+
+def take_turns(ways, rng, how, what):
+    """Fail unless what one has written is what the next one reads."""
+    want = bytearray(how["length"])
+
+    def write(path):
+        scatter(path, rng, want, how)
+
+    def read_then_write(path):
+        compare(path, want, what)
+        write(path)
+
+    def read_before_write(path):
+        read_all(path, want)
+        write(path)
+
+    ways[0](read_before_write)
+    for way in ways[1:]:
+        way(read_then_write)
+    ways[0](lambda path: compare(path, want, what))

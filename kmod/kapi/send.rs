@@ -92,9 +92,22 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Sends it down with a key, for who is below to encrypt or decrypt its data, the
-    /// first sector of which has the number `dun`, and each next one the next number. It has data.
-    /// Process context; may sleep in the lower device.
+    /// The same, by itself: who transforms nothing shall not pay for it.
+    #[inline(never)]
+    fn send_transformed<S: Transform>(
+        self,
+        op: Op,
+        lower: &'a Lower,
+        transform: Option<&'a S>,
+        at: Sectors,
+        batch: &Batch,
+    ) -> Result<(), Status> {
+        self.send_as(op, lower, transform, at, batch, None)
+    }
+
+    /// Sends it down with a key, for who is below to encrypt or decrypt its data, the first sector of
+    /// which has the number `dun`, and each next one the next number. It has data. Process context;
+    /// may sleep in the lower device.
     ///
     /// It is not polled: the kernel may decrypt on another CPU, some time after the device is done.
     ///
@@ -115,19 +128,6 @@ impl<'a> Request<'a> {
             return Err(Status::IOERR);
         }
         self.send_as(op, lower, None::<&S>, at, batch, Some((key, dun)))
-    }
-
-    /// The same, by itself: who transforms nothing shall not pay for it.
-    #[inline(never)]
-    fn send_transformed<S: Transform>(
-        self,
-        op: Op,
-        lower: &'a Lower,
-        transform: Option<&'a S>,
-        at: Sectors,
-        batch: &Batch,
-    ) -> Result<(), Status> {
-        self.send_as(op, lower, transform, at, batch, None)
     }
 
     #[inline(always)]

@@ -170,7 +170,7 @@ def bad_keys(stor, devices):
         refused(number, f"key: {message}", stor.new, "one", device, key=name,
                 blames="key")
 
-    no(errno.EINVAL, "vm1 is not logon|user|encrypted|trusted:NAME", "vm1")
+    no(errno.EINVAL, "vm1 is not logon|user|encrypted|trusted:ID", "vm1")
     no(errno.EINVAL, "logon: has nothing after the colon", "logon:")
     no(errno.ENOKEY, "logon:stor:none is in no keyring of yours",
        "logon:stor:none")
@@ -238,7 +238,7 @@ def bad_geometry(stor, devices):
 
     for field, value in (("crypto_sector", 512), ("iv_offset", 0),
                          ("iv_large_sectors", 0), ("discard", 0)):
-        no(errno.EINVAL, "given without a key, of which it says how it is used",
+        no(errno.EINVAL, "has a meaning with a key only",
            field.replace("_", "-"), **{field: value})
     with keys.key(KEY) as name:
         for sector in (0, 256, 513, 8192, 0xffffffff):

@@ -121,8 +121,8 @@ def can_not(stor, devices):
     no(KEY, f"iv-offset: {1 << 63} is not below 2^63, for blk-crypto",
        "iv-offset", crypto_sector=512, iv_offset=1 << 63)
     for engine in (AUTO, SOFTWARE, BLK_CRYPTO):
-        refused(errno.EINVAL, "crypto-engine: given without a key, of which "
-                "it says how it is used", stor.new, "one", device,
+        refused(errno.EINVAL, "crypto-engine: has a meaning with a key "
+                "only", stor.new, "one", device,
                 crypto_engine=engine, blames="crypto-engine")
     inline(stor, "one", device)
     with keys.key(KEY) as name:

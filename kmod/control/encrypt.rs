@@ -67,7 +67,7 @@ impl NewEncryption {
                     return Err(Refusal::field(
                         Errno::Inval,
                         field,
-                        format_args!("given without a key, of which it says how it is used"),
+                        format_args!("has a meaning with a key only"),
                     ));
                 }
             }
@@ -298,7 +298,7 @@ fn find_key(name: &CStr, key_type: KeyType) -> Result<Key, Refusal> {
         } else if e == ENOPKG {
             refuse(
                 Errno::OpNotSupp,
-                format_args!("{quoted} is of a type that this kernel does not have"),
+                format_args!("{quoted} is of a type that this kernel lacks"),
             )
         } else if e == ENOMEM {
             Refusal::no_memory()

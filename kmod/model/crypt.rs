@@ -249,7 +249,7 @@ pub fn key_name(name: &[u8]) -> Result<(KeyType, &[u8]), Refusal> {
             return Ok((key_type, description));
         }
     }
-    refuse("is not logon|user|encrypted|trusted:NAME")
+    refuse("is not logon|user|encrypted|trusted:ID")
 }
 
 /// Checks a key of `length` bytes, of which as many are there as a key may have. Nothing of them is
@@ -406,7 +406,7 @@ mod tests {
         let refused = |name: &[u8]| told(key_name(name).unwrap_err());
         assert_eq!(
             refused(b"vm1"),
-            "key: vm1 is not logon|user|encrypted|trusted:NAME"
+            "key: vm1 is not logon|user|encrypted|trusted:ID"
         );
         assert_eq!(refused(b"user:"), "key: user: has nothing after the colon");
         assert_eq!(refused(b"user:a\0b"), "key: user:a?b has a NUL in it");

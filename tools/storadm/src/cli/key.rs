@@ -22,7 +22,7 @@ pub enum KeyCommand {
     /// List the keys that a volume can be encrypted with
     ///
     /// Those in your session's and your user's keyring, and in keyrings in them. In a pipe: no
-    /// header, one key per line, fields separated by tabs: its name, its number, and the user it
+    /// header, one key per line, fields separated by tabs: its name, and the number of the user it
     /// belongs to.
     #[command(after_help = help::KEY_LIST)]
     List,

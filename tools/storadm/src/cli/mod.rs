@@ -91,10 +91,9 @@ pub enum Command {
     /// Print what happens to volumes as it happens
     ///
     /// Prints one line for each event: the time in UTC, the event, and the volume. Events are
-    /// volume-add, volume-del, volume-set (it was changed) and volume-fail (the backing went away);
-    /// "lost" stands for events
-    /// that came faster than they were read, after which "storadm volume list" tells where things
-    /// are. With --json each line is a JSON document, written at once.
+    /// volume-add, volume-del, volume-set (it was changed, locked or unlocked) and volume-fail
+    /// (the backing went away); "lost" stands for events that came faster than they were read,
+    /// after which "storadm volume list" tells where things are. With --json each line is a JSON document, written at once.
     ///
     /// Ends with status 0 on SIGINT, SIGTERM, or when its output is closed, and with status 3 when
     /// the module is unloaded.
@@ -103,7 +102,7 @@ pub enum Command {
     /// Show the versions of tool and module, and what the module can do
     ///
     /// Warns when the module speaks a newer version of the interface than this tool. A feature
-    /// that this tool does not know is shown by its number, as in bit-5.
+    /// that this tool does not know is shown by its number, as in bit-40.
     #[command(after_help = help::INFO)]
     Info,
 }

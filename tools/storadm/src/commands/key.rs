@@ -251,7 +251,7 @@ mod tests {
         let why = check_name("vm1").unwrap_err();
         assert_eq!(
             why.message,
-            "key: vm1 is not logon|user|encrypted|trusted:NAME"
+            "key: vm1 is not logon|user|encrypted|trusted:ID"
         );
         assert_eq!(why.status, Status::Usage);
         assert!(has_prefix("stor:vm1"));

@@ -228,6 +228,64 @@ def create(stor, devices):
 
 
 @test
+def create_encrypted(stor, devices):
+    """VOLUME_NEW with a key: there and in order, or not there at all"""
+    device = devices[0]
+    data = pattern(5, 4096)
+    for engine in "SOFTWARE", "BLK_CRYPTO":
+        with keys.key(pattern(3, 64)) as key:
+            command = Command(stor, "VOLUME_NEW", {
+                "name": "one", "backing": device.path, "index": 0,
+                "offset": MIB, "length": LENGTH, "key": key,
+                "crypto-sector": device.block, "iv-large-sectors": 1,
+                "crypto-engine": C[f"STOR_CRYPTO_ENGINE_{engine}"]})
+
+            def judge(got):
+                if isinstance(got, Refused):
+                    traceless(stor, device)
+                    return
+                if got == LOST and not stor.dump():
+                    traceless(stor, device)
+                    return
+                with Disk("/dev/stor0") as disk:
+                    disk.write(0, data)
+                    equal(disk.read(0, 4096), data, "data")
+                with Disk(device.path, os.O_RDONLY) as disk:
+                    check(disk.read(MIB, 4096) != data, "plaintext below")
+                stor.raw_delete(name="one")
+            systematically(command, judge)
+    traceless(stor, device)
+
+
+@test
+def change(stor, devices):
+    """VOLUME_SET and VOLUME_GATE: done, or as before"""
+    volume = stor.new("one", devices[0], offset=MIB, length=LENGTH)
+    for command, values in (("VOLUME_SET", {"length": LENGTH // 2}),
+                            ("VOLUME_SET", {"read-only": 1}),
+                            ("VOLUME_GATE", {})):
+        def judge(got, command=command, values=values):
+            now = stor.get(name="one")
+            for key, value in values.items():
+                if not isinstance(got, Refused) and got != LOST:
+                    equal(now[key], value, key)
+                if now[key] != volume.get(key, 0):
+                    equal(now[key], value, key)
+            if command == "VOLUME_SET":
+                stor.set("one", **{"length": LENGTH, "read_only": 0})
+            works(stor, stor.get(name="one"))
+        # They may need no memory at all but for the event and the answer.
+        with inject.allocations(without=inject.kmemleak_text()):
+            line = Command(stor, command, {"name": "one", **values})
+            try:
+                every(line, judge, False)
+            finally:
+                line.close()
+    stor.raw_delete(name="one")
+    traceless(stor, devices[0])
+
+
+@test
 def delete(stor, devices):
     """VOLUME_DEL: gone, or there as before"""
     device = devices[0]
@@ -260,37 +318,45 @@ def delete(stor, devices):
 @test
 def lock(stor, devices):
     """VOLUME_LOCK and VOLUME_UNLOCK: done, or as before"""
-    with keys.key(pattern(3, 64)) as name:
-        volume = stor.new("one", devices[0], offset=MIB, length=LENGTH,
-                          key=name)
-        data = pattern(4, 4096)
-        with Disk("/dev/stor0") as disk:
-            disk.write(0, data)
-            for command, want, undo in (
-                    ("VOLUME_LOCK", "locked", lambda: stor.unlock("one")),
-                    ("VOLUME_UNLOCK", "live", lambda: stor.lock("one"))):
-                if want == "live":
-                    stor.lock("one")
-
-                def judge(got, want=want, undo=undo):
-                    now = stor.get(name="one")["state"]
-                    if not isinstance(got, Refused) and got != LOST:
-                        equal(now, want, "state")
-                    if now == want:
-                        undo()
-                # An event that finds no memory is lost, and that is all.
-                with inject.allocations(within=inject.module_text(),
-                                        without=inject.kmemleak_text()):
-                    line = Command(stor, command, {"name": "one"})
-                    try:
-                        every(line, judge, False)
-                    finally:
-                        line.close()
-            stor.unlock("one")
-            equal(disk.read(0, 4096), data, "data")
-        equal(stor.get(name="one")["length"], volume["length"], "length")
-        stor.raw_delete(name="one")
+    for engine in "SOFTWARE", "BLK_CRYPTO":
+        with keys.key(pattern(3, 64)) as name:
+            volume = stor.new(
+                "one", devices[0], offset=MIB, length=LENGTH, key=name,
+                crypto_sector=devices[0].block, iv_large_sectors=1,
+                crypto_engine=C[f"STOR_CRYPTO_ENGINE_{engine}"])
+            lock_and_unlock(stor)
+            equal(stor.get(name="one")["length"], volume["length"], "length")
+            stor.raw_delete(name="one")
     traceless(stor, devices[0])
+
+
+def lock_and_unlock(stor):
+    """Both, with each allocation failing once."""
+    data = pattern(4, 4096)
+    with Disk("/dev/stor0") as disk:
+        disk.write(0, data)
+        for command, want, undo in (
+                ("VOLUME_LOCK", "locked", lambda: stor.unlock("one")),
+                ("VOLUME_UNLOCK", "live", lambda: stor.lock("one"))):
+            if want == "live":
+                stor.lock("one")
+
+            def judge(got, want=want, undo=undo):
+                now = stor.get(name="one")["state"]
+                if not isinstance(got, Refused) and got != LOST:
+                    equal(now, want, "state")
+                if now == want:
+                    undo()
+            # An event that finds no memory is lost, and that is all.
+            with inject.allocations(within=inject.module_text(),
+                                    without=inject.kmemleak_text()):
+                line = Command(stor, command, {"name": "one"})
+                try:
+                    every(line, judge, False)
+                finally:
+                    line.close()
+        stor.unlock("one")
+        equal(disk.read(0, 4096), data, "data")
 
 
 @test
@@ -314,22 +380,33 @@ def show(stor, devices):
 
 @test
 def dump(stor, devices):
-    """the list: complete, or it ends with an error"""
+    """the list, and the statistics: complete, or it ends with an error"""
     for at in range(32):
         stor.new(f"vm{at}", devices[0], offset=at * MIB, length=MIB)
     want = stor.dump()
-    command = Command(stor, "VOLUME_GET", flags=F_REQUEST | F_DUMP)
 
-    def judge(got):
-        if not isinstance(got, Refused) and got != LOST:
-            equal([decode(message) for message in got], want, "the list")
-        command.sock.close()
-        command.sock = Socket()
-    try:
-        with inject.allocations(without=inject.kmemleak_text()):
-            check(every(command, judge, False) > 1, "a dump allocates nothing")
-    finally:
-        command.close()
+    def volumes(got):
+        return [decode(message) for message in got]
+
+    def counted(got):
+        return len(got)
+    for name, told, expected in (
+            ("VOLUME_GET", volumes, want),
+            ("STAT_GET", counted, len(stor.sock.dump(
+                stor.family, C["STOR_CMD_STAT_GET"])[0]))):
+        command = Command(stor, name, flags=F_REQUEST | F_DUMP)
+
+        def judge(got, command=command, told=told, expected=expected):
+            if not isinstance(got, Refused) and got != LOST:
+                equal(told(got), expected, "what was dumped")
+            command.sock.close()
+            command.sock = Socket()
+        try:
+            with inject.allocations(without=inject.kmemleak_text()):
+                check(every(command, judge, False) > 1,
+                      "a dump allocates nothing")
+        finally:
+            command.close()
     for volume in want:
         stor.raw_delete(name=volume["name"])
 

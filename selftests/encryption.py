@@ -193,6 +193,10 @@ def bad_keys(stor, devices):
     keys.revoke(number)
     no(errno.EKEYREVOKED, "user:stor:gone was revoked", "user:stor:gone")
     keys.forget(number)
+    number = keys.add("user", "stor:shut", KEY)
+    keys.hide(number)
+    no(errno.EACCES, "user:stor:shut may not be used by you", "user:stor:shut")
+    keys.forget(number)
     equal(stor.dump(), [], "volumes")
     with keys.key(KEY, "stor:test", "user") as name:
         stor.new("one", device, key=name)

@@ -128,6 +128,11 @@ def encryption(stor, devices, tool):
               "no keyring of yours (ENOKEY)\n", "volume", "create", "one",
               "--backing", device, "--key", name)
     tool.says(0, f"{name}\n", "", *add, "--hex", data=key.hex() + "\n")
+    # One that is given takes the place of the other, one that is drawn does not.
+    tool.says(0, f"{name}\n", "", "key", "add", name, "--file", "-", "--hex",
+              data=key.hex())
+    tool.says(1, "", f"storadm: cannot add key {name}: it exists, and would "
+              "be lost; remove it first\n", *add, "--random", "512")
     check(f"{name}\t0\n" in tool.run("key", "list").stdout, "not listed")
     equal([found for found in tool.json(0, "key", "list")["keys"]
            if found["name"] == name], [{"name": name, "uid": 0}])

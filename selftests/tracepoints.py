@@ -28,7 +28,7 @@ SEALED = {
 }
 EVENT = re.compile(r"\b(stor_\w+): dev=")
 Event = collections.namedtuple(
-    "Event", "name dev op sector bytes tag lower lower_sector error",
+    "Event", "name dev op sector bytes tag disk lower lower_sector error",
     defaults=(None, None, None))
 
 
@@ -118,8 +118,10 @@ def known(stor, devices):
         for way in done:
             equal([event.name for event in way], WAY, "the events")
             for event in way:
-                equal((event.op, event.sector, event.bytes, event.dev),
-                      (way[0].op, way[0].sector, way[0].bytes, way[0].dev),
+                equal((event.op, event.sector, event.bytes, event.dev,
+                       event.disk),
+                      (way[0].op, way[0].sector, way[0].bytes, way[0].dev,
+                       "stor0"),
                       f"what {event.name} is of")
             for event in way[1:3]:
                 equal(event.lower, lower, "lower device")

@@ -82,8 +82,8 @@ static void stor_key_type_put(enum stor_key_type type)
 
 /*
  * Why a key was not found: request_key() passes over one that has expired, as
- * if there were none, and over one that was revoked, if it is not in the
- * keyring that is looked into last.
+ * if there were none, and over one that was revoked, or may not be searched
+ * for, if it is not in the keyring that is looked into last.
  */
 static int stor_key_missing(struct key_type *type, const char *description)
 {
@@ -107,7 +107,8 @@ static int stor_key_missing(struct key_type *type, const char *description)
 		if (!IS_ERR(key))
 			key_ref_put(key);
 		else if (PTR_ERR(key) == -EKEYEXPIRED ||
-			 PTR_ERR(key) == -EKEYREVOKED)
+			 PTR_ERR(key) == -EKEYREVOKED ||
+			 PTR_ERR(key) == -EACCES)
 			return PTR_ERR(key);
 	}
 	return -ENOKEY;

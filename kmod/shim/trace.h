@@ -32,17 +32,20 @@ TRACE_EVENT(stor_submit,
 			     __field(u64, sector)
 			     __field(u32, bytes)
 			     __field(u32, tag)
+			     __string(disk, rq->q->disk->disk_name)
 			    ),
 	    TP_fast_assign(__entry->dev = disk_devt(rq->q->disk);
 			   __entry->op = req_op(rq);
 			   __entry->sector = blk_rq_pos(rq);
 			   __entry->bytes = blk_rq_bytes(rq);
 			   __entry->tag = rq->tag;
+			   __assign_str(disk);
 			  ),
-	    TP_printk("dev=%d:%d op=%s sector=%llu bytes=%u tag=%u",
+	    TP_printk("dev=%d:%d op=%s sector=%llu bytes=%u tag=%u disk=%s",
 		      MAJOR(__entry->dev), MINOR(__entry->dev),
 		      stor_show_op(__entry->op),
-		      __entry->sector, __entry->bytes, __entry->tag)
+		      __entry->sector, __entry->bytes, __entry->tag,
+		      __get_str(disk))
 );
 
 DECLARE_EVENT_CLASS(stor_lower,
@@ -56,6 +59,7 @@ DECLARE_EVENT_CLASS(stor_lower,
 				     __field(u32, bytes)
 				     __field(u32, tag)
 				     __field(int, error)
+				     __string(disk, rq->q->disk->disk_name)
 				    ),
 		    TP_fast_assign(struct stor_pdu *pdu = blk_mq_rq_to_pdu(rq);
 
@@ -67,13 +71,15 @@ DECLARE_EVENT_CLASS(stor_lower,
 				   __entry->bytes = blk_rq_bytes(rq);
 				   __entry->tag = rq->tag;
 				   __entry->error = blk_status_to_errno(bio->bi_status);
+				   __assign_str(disk);
 				  ),
-		    TP_printk("dev=%d:%d op=%s sector=%llu bytes=%u tag=%u lower=%d:%d lower_sector=%llu error=%d",
+		    TP_printk("dev=%d:%d op=%s sector=%llu bytes=%u tag=%u lower=%d:%d lower_sector=%llu error=%d disk=%s",
 			      MAJOR(__entry->dev), MINOR(__entry->dev),
 			      stor_show_op(__entry->op),
 			      __entry->sector, __entry->bytes, __entry->tag,
 			      MAJOR(__entry->lower), MINOR(__entry->lower),
-			      __entry->lower_sector, __entry->error)
+			      __entry->lower_sector, __entry->error,
+			      __get_str(disk))
 );
 
 DEFINE_EVENT(stor_lower, stor_lower_submit,
@@ -95,6 +101,7 @@ DECLARE_EVENT_CLASS(stor_done,
 				     __field(u32, bytes)
 				     __field(u32, tag)
 				     __field(int, error)
+				     __string(disk, rq->q->disk->disk_name)
 				    ),
 		    TP_fast_assign(__entry->dev = disk_devt(rq->q->disk);
 				   __entry->op = req_op(rq);
@@ -102,12 +109,13 @@ DECLARE_EVENT_CLASS(stor_done,
 				   __entry->bytes = blk_rq_bytes(rq);
 				   __entry->tag = rq->tag;
 				   __entry->error = blk_status_to_errno(status);
+				   __assign_str(disk);
 				  ),
-		    TP_printk("dev=%d:%d op=%s sector=%llu bytes=%u tag=%u error=%d",
+		    TP_printk("dev=%d:%d op=%s sector=%llu bytes=%u tag=%u error=%d disk=%s",
 			      MAJOR(__entry->dev), MINOR(__entry->dev),
 			      stor_show_op(__entry->op),
 			      __entry->sector, __entry->bytes, __entry->tag,
-			      __entry->error)
+			      __entry->error, __get_str(disk))
 );
 
 /* The data of a write was sealed; then comes stor_lower_submit. */

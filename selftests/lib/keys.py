@@ -7,7 +7,7 @@ import os
 import platform
 
 PROCESS_KEYRING, SESSION_KEYRING = -2, -3
-_REVOKE, _UNLINK, _SET_TIMEOUT = 3, 9, 15
+_REVOKE, _SETPERM, _UNLINK, _SET_TIMEOUT = 3, 5, 9, 15
 _ADD_KEY, _KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}.get(
     platform.machine(), (248, 250))
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -38,6 +38,11 @@ def revoke(number):
 def expire(number, seconds):
     """It expires after so many seconds."""
     _call(_KEYCTL, _SET_TIMEOUT, number, seconds)
+
+
+def hide(number):
+    """Nobody may search for it any more: its owner may view and set it only."""
+    _call(_KEYCTL, _SETPERM, number, 0x21210000)
 
 
 def forget(number, keyring=PROCESS_KEYRING):

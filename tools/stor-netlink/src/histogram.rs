@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use stor_model::histogram::{midpoint, upper_bound, BUCKETS};
+use stor_model::histogram::{midpoint, BUCKETS};
 
 /// The bucket for all that is too long for the others.
 const LAST: usize = BUCKETS - 1;
@@ -75,11 +75,10 @@ impl Histogram {
         None
     }
 
-    /// The latency in nanoseconds that all I/Os stayed below, `u64::MAX` if there is no bucket for
-    /// one of them; `None` without any.
+    /// The longest latency in nanoseconds, as well as it is known: the middle of its bucket, or
+    /// `u64::MAX` if it is in the last one; `None` without any.
     pub fn max(&self) -> Option<u64> {
-        let (bucket, _) = self.iter().next_back()?;
-        Some(upper_bound(bucket))
+        self.quantile(1, 1)
     }
 }
 
@@ -123,7 +122,7 @@ mod tests {
         ] {
             assert_eq!(histogram.quantile(parts, 100_000), Some(expected));
         }
-        assert_eq!(histogram.max(), Some(101));
+        assert_eq!(histogram.max(), Some(100));
     }
 
     #[test]

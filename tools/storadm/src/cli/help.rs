@@ -163,9 +163,9 @@ Percentiles:
   Of N latencies in order, pX is the one at place X/100 * N, rounded up. With few I/Os
   that is the longest or close to it; nothing is made up in between. Latencies are
   counted in buckets, and a percentile is shown as the middle of its bucket, which is
-  at most 1/128 (0.78 %) off. max is the upper edge of the highest bucket in which
-  there is one. From 136 s on there is one last bucket: what is in it counts as longer
-  than all, shown as \">136s\" or as 18446744073709551615.
+  at most 1/128 (0.78 %) off. max is the longest, in the same way. From 136 s on there
+  is one last bucket: what is in it counts as longer than all, shown as \">136s\" or as
+  18446744073709551615.
 
 Fields:
   In a pipe there is a line for each volume, op and stage, with the fields time, name,

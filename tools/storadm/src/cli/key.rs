@@ -39,18 +39,21 @@ pub enum KeyCommand {
 pub struct KeyAddArgs {
     /// Description of the key, as in stor:vm1
     ///
-    /// That of a logon key needs a prefix that ends in a colon.
+    /// That of a logon key needs a prefix that ends in a colon. The type may be put in front, as in
+    /// logon:stor:vm1.
     pub description: String,
-    /// Type of the key
-    #[arg(long = "type", value_name = "TYPE", default_value = "logon")]
-    pub key_type: KeyTypeChoice,
-    /// Read the key from this file instead of standard input
+    /// Type of the key [default: logon]
+    #[arg(long = "type", value_name = "TYPE")]
+    pub key_type: Option<KeyTypeChoice>,
+    /// Read the key from this file instead of standard input, which - stands for, too
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, conflicts_with = "random")]
     pub file: Option<PathBuf>,
     /// What is read is hexadecimal; white space in it does not count
     #[arg(long, conflicts_with = "random")]
     pub hex: bool,
     /// Draw a key of so many bits, which nobody will know: what is encrypted with it is lost with it
+    ///
+    /// Refused if there is a key of that name, which would be lost.
     #[arg(long, value_name = "BITS", value_parser = parse_bits)]
     pub random: Option<usize>,
 }

@@ -192,6 +192,11 @@ pub struct OpenLuksArgs {
     /// They are passed on without it, too, if the header has the flag allow-discards.
     #[arg(long)]
     pub allow_discards: bool,
+    /// Who encrypts [default: auto]
+    ///
+    /// blk-crypto needs a container with a key of 512 bits and sectors of 512 bytes.
+    #[arg(long, value_name = "ENGINE")]
+    pub crypto_engine: Option<Engine>,
 }
 
 /// Arguments of `volume set`.

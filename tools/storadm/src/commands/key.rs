@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use keyutils::keytypes::user::User;
 use keyutils::{Key, KeyType, Keyring, SpecialKeyring};
@@ -42,13 +43,13 @@ struct Found<'a> {
 }
 
 pub(super) fn add(style: Style, args: &KeyAddArgs) -> Result<(), Failure> {
-    let key_type = match args.key_type {
-        KeyTypeChoice::Logon => "logon",
-        KeyTypeChoice::User => "user",
+    let (key_type, description) = split(args.key_type, &args.description);
+    let name = match key_type {
+        KeyTypeChoice::Logon => format!("logon:{description}"),
+        KeyTypeChoice::User => format!("user:{description}"),
     };
-    let name = format!("{key_type}:{}", args.description);
     check_name(&name)?;
-    if args.key_type == KeyTypeChoice::Logon && !has_prefix(&args.description) {
+    if key_type == KeyTypeChoice::Logon && !has_prefix(description) {
         return Err(Failure::new(
             Status::Usage,
             format!("key: {name} has no prefix that ends in a colon, as logon:stor:vm1 has"),
@@ -60,11 +61,16 @@ pub(super) fn add(style: Style, args: &KeyAddArgs) -> Result<(), Failure> {
     })?;
     let secret = read(args, &what)?;
     let mut keyring = user_keyring(&what)?;
-    match args.key_type {
-        KeyTypeChoice::Logon => {
-            keyring.add_key::<Logon, _, _>(&*args.description, secret.as_bytes())
-        }
-        KeyTypeChoice::User => keyring.add_key::<User, _, _>(&*args.description, secret.as_bytes()),
+    // The kernel would put it in place of the other, of which there may be no copy.
+    if args.random.is_some() && has_key(&mut keyring, &name, &what)? {
+        return Err(Failure::new(
+            Status::Failed,
+            format!("{what}: it exists, and would be lost; remove it first"),
+        ));
+    }
+    match key_type {
+        KeyTypeChoice::Logon => keyring.add_key::<Logon, _, _>(description, secret.as_bytes()),
+        KeyTypeChoice::User => keyring.add_key::<User, _, _>(description, secret.as_bytes()),
     }
     .map_err(failed(&what))?;
     drop(secret);
@@ -79,7 +85,7 @@ pub(super) fn add(style: Style, args: &KeyAddArgs) -> Result<(), Failure> {
 fn read(args: &KeyAddArgs, what: &str) -> Result<Secret, Failure> {
     let secret = if let Some(bits) = args.random {
         Secret::random(bits / 8)
-    } else if let Some(path) = &args.file {
+    } else if let Some(path) = args.file.as_ref().filter(|path| *path != Path::new("-")) {
         File::open(path)
             .map_err(BadKey::Io)
             .and_then(|mut file| Secret::read(&mut file, args.hex))
@@ -159,6 +165,32 @@ pub(super) fn remove(style: Style, args: &KeyRemoveArgs) -> Result<(), Failure> 
         Style::Plain => Ok(()),
         Style::Terminal => print(&format!("removed key {name}\n")),
     }
+}
+
+/// Whether a keyring has a key of that name itself.
+fn has_key(keyring: &mut Keyring, name: &str, what: &str) -> Result<bool, Failure> {
+    let mut found = false;
+    walk(keyring, 0, &mut |found_name, _, _| {
+        found |= found_name == name;
+        Ok(())
+    })
+    .map_err(failed(what))?;
+    Ok(found)
+}
+
+/// The type and the description of a key, of which the latter may begin with the former.
+fn split(key_type: Option<KeyTypeChoice>, description: &str) -> (KeyTypeChoice, &str) {
+    for (own, prefix) in [
+        (KeyTypeChoice::Logon, "logon:"),
+        (KeyTypeChoice::User, "user:"),
+    ] {
+        if key_type.is_none_or(|wanted| wanted == own) {
+            if let Some(rest) = description.strip_prefix(prefix) {
+                return (own, rest);
+            }
+        }
+    }
+    (key_type.unwrap_or(KeyTypeChoice::Logon), description)
 }
 
 /// Makes the keys of the user findable for this process, whatever session it has.
@@ -256,5 +288,17 @@ mod tests {
         assert_eq!(why.status, Status::Usage);
         assert!(has_prefix("stor:vm1"));
         assert!(!has_prefix("vm1") && !has_prefix(":vm1"));
+    }
+
+    #[test]
+    fn the_type_may_stand_before_the_description() {
+        let (logon, user) = (KeyTypeChoice::Logon, KeyTypeChoice::User);
+        assert_eq!(split(None, "stor:vm1"), (logon, "stor:vm1"));
+        assert_eq!(split(None, "logon:stor:vm1"), (logon, "stor:vm1"));
+        assert_eq!(split(None, "user:vm1"), (user, "vm1"));
+        assert_eq!(split(Some(user), "user:vm1"), (user, "vm1"));
+        // Of another type it is a part of the description.
+        assert_eq!(split(Some(user), "logon:vm1"), (user, "logon:vm1"));
+        assert_eq!(split(Some(logon), "user:vm1"), (logon, "user:vm1"));
     }
 }

@@ -16,7 +16,7 @@ use nix::sys::stat::{major, minor};
 use stor_netlink::{NewVolume, Selector, Text};
 
 use super::key::Logon;
-use super::volume::{absolute, created, selector, unlocked, when_closed};
+use super::volume::{absolute, created, engine, selector, unlocked, when_closed};
 use super::{connect, pass_on_warning};
 use crate::cli::{OpenLuksArgs, UnlockArgs};
 use crate::failure::{Failure, Status};
@@ -57,7 +57,7 @@ pub(super) fn open(style: Style, args: &OpenLuksArgs) -> Result<(), Failure> {
             iv_offset: Some(0),
             iv_large_sectors: None,
             discard: (args.allow_discards || plan.discard).then_some(true),
-            crypto_engine: None,
+            crypto_engine: args.crypto_engine.map(engine),
         })
         .map_err(Failure::netlink(what.as_str()))?;
     drop(key);

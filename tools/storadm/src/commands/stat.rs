@@ -2,6 +2,7 @@
 
 //! `storadm stat`.
 
+use std::fs;
 use std::io;
 use std::time::Instant;
 
@@ -83,6 +84,10 @@ fn read(
         reading.add(list);
     }
     pass_on_warning(style, client);
+    if reading.stats.is_empty() && counts_nothing(client)? {
+        let message = "the module counts nothing: it was loaded with stats=0";
+        return Err(Failure::new(Status::Failed, message));
+    }
     if reading.interrupted {
         print_warning(
             style == Style::Json,
@@ -90,6 +95,25 @@ fn read(
         );
     }
     Ok(reading)
+}
+
+/// Whether there are volumes, and the module was loaded so that it does not count what they do.
+fn counts_nothing(client: &mut Client) -> Result<bool, Failure> {
+    let list = client
+        .volume_list()
+        .map_err(Failure::netlink("cannot list volumes"))?;
+    let disks = list
+        .volumes
+        .iter()
+        .filter_map(|volume| volume.disk.as_ref());
+    Ok(disks
+        .map(|disk| {
+            format!(
+                "/sys/block/{}/stor/reads",
+                String::from_utf8_lossy(disk.as_bytes())
+            )
+        })
+        .any(|file| fs::read(file).is_ok_and(|content| content == b"off\n")))
 }
 
 /// The report in a style that is written piece by piece.

@@ -64,12 +64,17 @@ fn request(args: &CreateArgs) -> Result<NewVolume, Failure> {
         iv_offset: args.iv_offset,
         iv_large_sectors: args.iv_large_sectors.then_some(true),
         discard: args.allow_discards.then_some(true),
-        crypto_engine: args.crypto_engine.map(|engine| match engine {
-            Engine::Auto => CryptoEngine::AUTO,
-            Engine::Software => CryptoEngine::SOFTWARE,
-            Engine::BlkCrypto => CryptoEngine::BLK_CRYPTO,
-        }),
+        crypto_engine: args.crypto_engine.map(engine),
     })
+}
+
+/// An engine, as the module calls it.
+pub(super) fn engine(engine: Engine) -> CryptoEngine {
+    match engine {
+        Engine::Auto => CryptoEngine::AUTO,
+        Engine::Software => CryptoEngine::SOFTWARE,
+        Engine::BlkCrypto => CryptoEngine::BLK_CRYPTO,
+    }
 }
 
 /// The path as the module shall record it: absolute, but with symbolic links as given.

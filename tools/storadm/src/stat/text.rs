@@ -145,7 +145,7 @@ fn rows(entry: &Entry, op: StatOp, stages: StageChoice) -> Vec<[String; 12]> {
     rows
 }
 
-/// The percentiles and the upper edge, for people.
+/// The percentiles and the longest, for people.
 pub fn latencies(summary: &Summary) -> [String; PERCENTILES.len() + 1] {
     std::array::from_fn(|i| {
         let latency = summary.percentiles.get(i).unwrap_or(&summary.max);
@@ -169,6 +169,8 @@ pub fn plain(time: &str, report: &Report, stages: StageChoice) -> String {
 fn fields(time: &str, entry: &Entry, op: StatOp, stage: StatStage) -> [String; 20] {
     let counters = entry.stat.ops.get(&op).copied().unwrap_or_default();
     let summary = entry.summary(op, stage);
+    let worked = entry.stat.worked.get(&(op, stage)).copied();
+    let bytes = worked.unwrap_or(counters.bytes);
     let [p0, p1, p2, p3, p4, p5] = summary.percentiles.map(known);
     [
         time.to_owned(),
@@ -179,9 +181,9 @@ fn fields(time: &str, entry: &Entry, op: StatOp, stage: StatStage) -> [String; 2
         stage.to_string(),
         known(entry.elapsed),
         counters.done.to_string(),
-        counters.bytes.to_string(),
+        bytes.to_string(),
         known(entry.rate(counters.done)),
-        known(entry.rate(counters.bytes)),
+        known(entry.rate(bytes)),
         known(entry.in_flight(op)),
         entry.failed().to_string(),
         p0,

@@ -89,12 +89,13 @@ fn cells(row: &Row, since_made: bool) -> Cells {
     (cells, style)
 }
 
-/// Errors since the volume was made, and in parentheses those that are new.
+/// Errors since the volume was made, and in parentheses those that are new; or why there is no I/O.
 fn errors(row: &Row) -> (String, Style) {
     let (all, new) = (row.whole.failed(), row.entry.failed());
     let red = Style::new().red();
     match (all, new) {
         _ if row.is_failed() => ("failed".to_owned(), red.bold()),
+        _ if row.is_locked() => ("locked".to_owned(), Style::new().yellow().bold()),
         (0, _) => ("0".to_owned(), Style::new()),
         (all, 0) => (all.to_string(), red),
         (all, new) => (format!("{all} (+{new})"), red.bold()),

@@ -4,7 +4,7 @@
 
 use std::cmp::Ordering;
 
-use stor_netlink::uapi::STOR_VOLUME_STATE_FAILED;
+use stor_netlink::uapi::{STOR_VOLUME_STATE_FAILED, STOR_VOLUME_STATE_LOCKED};
 use stor_netlink::{Stat, StatKey, StatOp, StatStage, Volume, VolumeState};
 
 use crate::stat::{Entry, Summary};
@@ -103,6 +103,12 @@ impl Row {
     pub(super) fn in_flight(&self) -> u64 {
         let ops = self.entry.ops().into_iter();
         ops.filter_map(|op| self.entry.in_flight(op)).sum()
+    }
+
+    /// Whether the volume has no key, so that I/O waits or fails.
+    pub(super) fn is_locked(&self) -> bool {
+        let state = self.volume.as_ref().and_then(|volume| volume.state);
+        state == Some(VolumeState(STOR_VOLUME_STATE_LOCKED))
     }
 
     /// Whether the backing is gone.

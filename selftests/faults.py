@@ -17,6 +17,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import inject  # noqa: E402
+import plaintext  # noqa: E402
 from fio import VERIFY, Fio, load  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
 from stats import failures  # noqa: E402
@@ -80,7 +81,7 @@ class Worker:
     def __init__(self, number, part, allowed, must=lambda *_: False,
                  error=errno.EIO):
         self.rng, self.base, self.size = random.Random(
-            SEED * 1000 + number), number * part, part
+            f"{SEED} {number}{plaintext.SALT}"), number * part, part
         self.allowed, self.must, self.error = allowed, must, error
         self.block = number_of(
             "/sys/block/stor0/queue/logical_block_size")

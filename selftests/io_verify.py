@@ -8,12 +8,14 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+import plaintext  # noqa: E402
 from stor import MIB, clean, need, one_of_each, run, setup  # noqa: E402
 from tap import check, equal, main, note, test  # noqa: E402
 
 START, LENGTH = 64 * MIB, 64 * MIB
 GLOBAL = {"filename": "/dev/stor0", "direct": 1, "thread": 1,
-          "ioengine": "libaio", "verify": "crc32c", "verify_fatal": 1,
+          "ioengine": "libaio", "verify_fatal": 1,
+          "verify": "xxhash" if plaintext.MODE else "crc32c",
           "stonewall": 1, "group_reporting": 1, "numjobs": 2,
           "offset_increment": "32m", "randseed": 7,
           "verify_state_save": 0}

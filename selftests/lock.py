@@ -160,8 +160,13 @@ def refusals(stor, devices):
             with keys.key(KEY[:31], "stor:other") as name:
                 refused(errno.EINVAL, re.compile("key: .*31.*"), stor.unlock,
                         "one", key=name, blames="key")
-            refused(errno.EINVAL, re.compile("key: .*"), stor.unlock, "one",
-                    key="nonsense", blames="key")
+            for wrong, why in (
+                    ("nonsense", "nonsense is not logon|user|encrypted|"
+                     "trusted:ID"),
+                    ("logon:a\0b", re.compile("key: .* has a NUL in it"))):
+                refused(errno.EINVAL, why if isinstance(why, re.Pattern)
+                        else f"key: {why}", stor.unlock, "one", key=wrong,
+                        blames="key")
             after = stor.get(name="one")
             equal(after, locked, "the volume")
         text = "stor0 is locked and holds its I/O; unlock it first"
@@ -216,6 +221,28 @@ def scanned(stor, devices):
                 stor.set, "one", read_only=1)
         equal(unlock(stor)["state"], "live", "state")
         join()
+
+
+@test
+def stacked(stor, devices):
+    """no volume is made over one that holds its I/O, however far below"""
+    with volume(stor, devices[0], length=16 * MIB):
+        stor.new("two", "/dev/stor0", length=8 * MIB)
+        settle()
+        stor.lock("one")
+        for path, values in (("/dev/stor0", {"offset": 8 * MIB}),
+                             ("/dev/stor1", {})):
+            refused(errno.EBUSY, f"backing: {path} is locked and holds its "
+                    "I/O", stor.new, "three", path, blames="backing", **values)
+        equal([each["name"] for each in stor.dump()], ["one", "two"])
+        # With an error it does not wait.
+        stor.lock("one", "fail")
+        stor.new("three", "/dev/stor0", offset=8 * MIB)
+        stor.delete(name="three")
+        unlock(stor)
+        stor.new("three", "/dev/stor0", offset=8 * MIB)
+        stor.delete(name="three")
+        stor.delete(name="two")
 
 
 @test

@@ -9,7 +9,7 @@ use super::{
     registry::{EVENTS, REGISTRY},
 };
 use crate::{
-    front::{level_above, Volume, MAX_LEVEL},
+    front::{is_held_below, level_above, Volume, MAX_LEVEL},
     kapi::{
         bdev::{self, Backing, OpenError},
         genl::notify,
@@ -137,9 +137,9 @@ impl NewVolume {
         drop(event);
         // Had the backing begun to go before the volume was in the list, nobody would have found
         // the volume there. From here on, whoever comes after this check does.
-        // A device may also lose its medium, and with it its size, and stay.
-        let end = extent.start().0 + extent.length().0;
-        if lost || volume.backing().is_dead() || volume.backing().size().0 < end {
+        // A device may also lose its medium, and with it its size, and stay. One that has only shrunk
+        // goes on, and I/O past its end fails.
+        if lost || volume.backing().is_dead() || volume.backing().size().0 == 0 {
             lost_backing(volume.backing().id(), true);
         }
         Ok(volume)
@@ -195,6 +195,14 @@ impl NewVolume {
             return Err(refuse(
                 Errno::Loop,
                 format_args!("{path} has {} volumes below it already", MAX_LEVEL + 1),
+            ));
+        }
+        // The new disk's partitions would be read, and whoever asks for that keeps generic netlink
+        // busy: in the end nobody could unlock the volume below.
+        if is_held_below(&backing) {
+            return Err(refuse(
+                Errno::Busy,
+                format_args!("{path} is locked and holds its I/O"),
             ));
         }
         Ok(backing)

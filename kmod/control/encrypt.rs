@@ -144,6 +144,9 @@ pub(super) fn unlock_key(
         )
     };
     volume.locked().ok_or_else(not_locked)?;
+    if let Some(key) = given {
+        key_name(key.string())?;
+    }
     let name = match given {
         Some(key) => c_string(key.string()),
         None => {

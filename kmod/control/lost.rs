@@ -25,7 +25,7 @@ pub(super) fn lost_backing(backing: BackingId, surprise: bool) {
         };
         if volume.fail(surprise) {
             let _event = EVENTS.lock();
-            if REGISTRY.lock().note_failed(&volume) {
+            if REGISTRY.lock().note_changed(&volume) {
                 notify(STOR_CMD_VOLUME_FAIL_NTF, |message| {
                     describe(message, &volume)
                 });

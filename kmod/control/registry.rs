@@ -6,11 +6,11 @@
 //!
 //! [`REGISTRY`] protects the list and nothing else. It is a leaf: while it is held, no device is
 //! opened or closed, no disk is added or deleted, no I/O is waited for, and no other lock of stor
-//! (but that of what is told of a volume's encryption) or of the block layer is taken. What takes long is done between two short visits: a volume that
-//! is being made, or deleted, keeps its place in the list meanwhile, so that of two callers who
-//! want the same name one wins and the other is told. As it is also taken by those who are told
-//! that a backing goes away, and who may have to get I/O going again, memory is allocated under it
-//! without starting I/O.
+//! (but that of what is told of a volume's encryption) or of the block layer is taken. What takes
+//! long is done between two short visits: a volume that is being made, or deleted, keeps its place in
+//! the list meanwhile, so that of two callers who want the same name one wins and the other is told.
+//! As it is also taken by those who are told that a backing goes away, and who may have to get I/O
+//! going again, memory is allocated under it without starting I/O.
 //!
 //! [`EVENTS`] comes before it. It keeps a change of the list and the event that tells of it
 //! together, so that listeners see events in the order of the changes.
@@ -103,18 +103,9 @@ impl Registry {
         }
     }
 
-    /// Notes that something of a volume has changed that a dump shows; false if the volume is being
-    /// deleted.
+    /// Notes that something of a volume has changed that a dump shows; false if it is no longer in
+    /// the list. One that is being deleted is: it may turn out to be open, and stay.
     pub(super) fn note_changed(&mut self, volume: &Arc<Volume>) -> bool {
-        let live = self.is_live(volume);
-        if live {
-            self.changed();
-        }
-        live
-    }
-
-    /// Notes that a volume has failed; false if it is no longer in the list.
-    pub(super) fn note_failed(&mut self, volume: &Arc<Volume>) -> bool {
         let listed = self
             .visible_from(volume.identity().index)
             .next()

@@ -7,5 +7,5 @@ mod volume;
 
 pub(crate) use encrypt::{Encryption, Lock, ShownEncryption, ShownEngine, ShownKey};
 pub(crate) use volume::{
-    handed_on_below, level_above, Change, Changing, Identity, Volume, MAX_LEVEL,
+    handed_on_below, is_held_below, level_above, Change, Changing, Identity, Volume, MAX_LEVEL,
 };

@@ -181,6 +181,19 @@ pub(crate) fn level_above(backing: &Backing) -> u32 {
     Disk::<Front>::below(backing).map_or(0, |front| front.level + 1)
 }
 
+/// Whether I/O to `backing`, if that is a volume, waits for the key of a locked one. What lies between
+/// two volumes is not looked through.
+pub(crate) fn is_held_below(backing: &Backing) -> bool {
+    let mut below = Disk::<Front>::below(backing);
+    while let Some(front) = below {
+        if Lock::of(front.shown.lock.load(Relaxed)) == Some(Lock::Hold) {
+            return true;
+        }
+        below = Disk::<Front>::below(front.lower.backing());
+    }
+    false
+}
+
 /// Whether `backing` is a volume whose data is encrypted by who is below, or has one below it.
 pub(crate) fn handed_on_below(backing: &Backing) -> bool {
     Disk::<Front>::below(backing).is_some_and(|front| front.handed_on)

@@ -8,12 +8,13 @@ import subprocess
 import tempfile
 import threading
 
+import plaintext
 import tap
 from stor import need
 
 VERIFY = {"direct": 1, "thread": 1, "ioengine": "libaio",
-          "verify": "crc32c", "verify_fatal": 1, "verify_state_save": 0,
-          "randseed": 7}
+          "verify": "xxhash" if plaintext.MODE else "crc32c",
+          "verify_fatal": 1, "verify_state_save": 0, "randseed": 7}
 
 
 class Fio:

@@ -18,6 +18,7 @@ import struct
 import threading
 import time
 
+import plaintext
 import stor
 import tap
 
@@ -93,7 +94,7 @@ class Region:
         """excuse(offset, length) says whether an I/O there may fail."""
         self.path, self.start, self.blocks = path, start, blocks
         self.logical = stor.Device(path).block
-        self.random = random.Random(f"{seed} {start}")
+        self.random = random.Random(f"{seed} {start}{plaintext.SALT}")
         self.excuse = excuse or (lambda offset, length: True)
         # Of each block what it may hold; None if that is not known.
         self.may = [None] * blocks
@@ -134,8 +135,11 @@ class Region:
 
     def content(self, count):
         """New data for some blocks."""
-        return [self.random.randbytes(64) * (BLOCK // 64)
-                for _ in range(count)]
+        pieces = [self.random.randbytes(64) * (BLOCK // 64)
+                  for _ in range(count)]
+        for piece in pieces:
+            plaintext.written(piece[:64])
+        return pieces
 
     def _call(self, function, *args):
         with self.faulty():

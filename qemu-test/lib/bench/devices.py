@@ -138,11 +138,9 @@ def device(name: str, disk: str) -> typing.Iterator[str]:
             run("modprobe", "-a", "dm-multipath", "dm-service-time")
             target = f"multipath 2 queue_mode mq 0 1 1 service-time 0 1 2 /dev/{disk} 1 1"
             top = stack.enter_context(dm(disk, target))
-        elif name == "dm-crypt":
-            top = stack.enter_context(dm(disk, dm_crypt(disk, 512)))
-        elif name in ("dm-crypt-direct", "dm-crypt-direct-4k"):
+        elif name in ("dm-crypt", "dm-crypt-4k", "dm-crypt-direct", "dm-crypt-direct-4k"):
             sector = 4096 if name.endswith("4k") else 512
-            direct = ("no_read_workqueue", "no_write_workqueue")
+            direct = ("no_read_workqueue", "no_write_workqueue") if "direct" in name else ()
             top = stack.enter_context(dm(disk, dm_crypt(disk, sector, *direct)))
         elif name in ("stor-crypt", "stor-crypt-4k", "stor-inline", "stor-inline-4k"):
             sector = 4096 if name.endswith("4k") else 512

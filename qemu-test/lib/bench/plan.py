@@ -15,8 +15,8 @@ LOWERS = ("null_blk", "nvme")
 PLAIN = ("raw", "dm-linear", "dm-multipath", "stor", "stor-nostat")
 # Those that encrypt: with sectors of 512 bytes, and of 4 KiB; dm-crypt as it is by default,
 # and without its work queues; stor, and stor by the kernel's fallback of blk-crypto.
-ENCRYPTED = ("dm-crypt", "dm-crypt-direct", "dm-crypt-direct-4k", "stor-crypt", "stor-crypt-4k",
-             "stor-inline", "stor-inline-4k")
+ENCRYPTED = ("dm-crypt", "dm-crypt-4k", "dm-crypt-direct", "dm-crypt-direct-4k", "stor-crypt",
+             "stor-crypt-4k", "stor-inline", "stor-inline-4k")
 # The cipher by itself, on the bytes of an I/O, with sectors of so many bytes.
 CIPHERS = {"cipher": 512, "cipher-4k": 4096}
 # What an encrypted volume can not cost less than: a plain one, and the cipher. Made of the
@@ -60,8 +60,11 @@ WORKLOADS = (
         for rw in ("randread", "randwrite")
         for depth in (1, 16, 64)
     ),
-    Workload("read", 131072, 16, fio=("--rw=read", *LARGE)),
-    Workload("write", 131072, 16, fio=("--rw=write", *LARGE)),
+    *(
+        Workload(rw, 131072, depth, fio=(f"--rw={rw}", *LARGE))
+        for rw in ("read", "write")
+        for depth in (1, 16)
+    ),
     Workload("fsync", 4096, 1, fio=("--rw=randwrite", "--fsync=1"), flushes=True, size="2m"),
 )
 

@@ -37,12 +37,12 @@ KEY_NAME = f"logon:stor:luks:{UUID}"
 class Container:
     """A LUKS2 container, and what cryptsetup does with it."""
 
-    def __init__(self, device, *options, folder):
+    def __init__(self, device, *options, folder, wiped=17 * MIB):
         self.device, self.folder = device, folder
         self.count = 0
         self.key = self.file(PASSPHRASE)
         with Disk(device) as disk:
-            for at in range(0, 17 * MIB, MIB):
+            for at in range(0, wiped, MIB):
                 disk.write(at, bytes(MIB))
         self.cryptsetup("luksFormat", "--type", "luks2", "--uuid", UUID,
                         *FAST, *options, device)
@@ -183,7 +183,8 @@ def there_and_back(stor, tool, container):
 def files(stor, devices, tool):
     """files of cryptsetup are stor's, and the other way round"""
     for block, sector, bits, area in (
-            (512, 512, 512, ()), (512, 4096, 256, SMALL),
+            (512, 512, 512, ()), (512, 1024, 512, SMALL),
+            (512, 2048, 256, SMALL), (512, 4096, 256, SMALL),
             (4096, 4096, 512, SMALL)):
         with made(devices, "--sector-size", str(sector), "--key-size",
                   str(bits), block=block, area=area) as container:
@@ -216,6 +217,65 @@ def told(stor, devices, tool):
         open_luks(tool, container)
         equal(stor.get(name="one")["discard"], 1, "discards by the header")
         stor.delete(name="one")
+
+
+@test
+def engines(stor, devices, tool):
+    """who encrypts is asked for, and has to be able to"""
+    with made(devices, "--sector-size", "512") as container:
+        data = pattern(4, MIB)
+        for engine in "software", "blk-crypto":
+            open_luks(tool, container, "--key-file", container.key,
+                      "--crypto-engine", engine)
+            equal(tool.json(0, "volume", "show", "one")["volume"][
+                "crypto_engine"], engine, "engine")
+            with Disk("/dev/stor0") as disk:
+                if engine == "software":
+                    disk.write(0, data)
+                check(disk.read(0, MIB) == data, f"{engine}: other data")
+            stor.delete(name="one")
+    with made(devices, "--sector-size", "4096") as container:
+        no(stor, tool, container, "iv-large-sectors: 0, blk-crypto can only "
+           "count crypto sectors, of 4096 bytes (EOPNOTSUPP)",
+           "--crypto-engine", "blk-crypto")
+
+
+@test
+def moved(stor, devices, tool):
+    """a volume becomes a container where it lies, and the other way round"""
+    need("cryptsetup")
+    device, data = small(devices, 4096), pattern(5, MIB)
+    how = {"offset": AREA, "crypto_sector": 4096}
+    with tempfile.TemporaryDirectory() as folder, \
+            keys.key(pattern(6, 64)) as key:
+        stor.new("one", device, key=key, **how)
+        settle()
+        with Disk("/dev/stor0") as disk:
+            disk.write(0, data)
+        stor.delete(name="one")
+        path = pathlib.Path(folder, "volume-key")
+        path.write_bytes(pattern(6, 64))
+        container = Container(device, *SMALL, "--sector-size", "4096",
+                              "--key-size", "512", "--volume-key-file", path,
+                              folder=folder, wiped=AREA)
+        with container.opened() as mapped, Disk(mapped) as disk:
+            check(disk.read(0, MIB) == data, "dm-crypt reads other data")
+        open_luks(tool, container)
+        with Disk("/dev/stor0") as disk:
+            check(disk.read(0, MIB) == data, "stor reads other data")
+            disk.write(MIB, data)
+        stor.delete(name="one")
+        path.unlink()
+        container.cryptsetup("luksDump", "--dump-volume-key",
+                             "--volume-key-file", path, device)
+        check(path.read_bytes() == pattern(6, 64), "another key")
+        stor.new("one", device, key=key, **how)
+        settle()
+        with Disk("/dev/stor0") as disk:
+            check(disk.read(0, 2 * MIB) == data * 2, "the volume's data")
+        stor.delete(name="one")
+        with Disk(device) as disk:
+            disk.write(0, bytes(AREA))
 
 
 @test

@@ -251,6 +251,23 @@ def below_stripes(stor, devices):
 
 
 @test
+def below_multipath(stor, _devices):
+    """request-based dm, which hands requests on where nobody may sleep"""
+    if os.path.exists("/sys/kernel/debug/kmemleak"):
+        raise Skip("the block layer itself complains on a debug kernel")
+    run("modprobe", "dm-service-time", check=False)
+    with null_blk(size=176, irqmode=2, completion_nsec=100000, **DEPTH_ONE):
+        stor.new("one", "/dev/stortest")
+        settle()
+        with mapped("stortest-paths",
+                    f"0 {176 * MIB // 512} multipath 2 queue_mode mq 0 1 1 "
+                    "service-time 0 1 2 /dev/stor0 1 1") as path:
+            verify(str(path))
+        no_errors(stor)
+        stor.delete(name="one")
+
+
+@test
 def on_itself(stor, devices):
     """stor on stor on stor"""
     path = devices[-1]

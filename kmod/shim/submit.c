@@ -24,12 +24,15 @@
  *   a flush, or requests that were put off. When memory is scarce it may be the
  *   only one of kblockd, and lower requests that have all the tags may need
  *   kblockd to go on. So it must not wait either, and tries.
+ * - Request-based dm on a volume hands its requests on inside of RCU, in a queue
+ *   that does not expect anybody to sleep. There a worker submits, too.
  * - The worker has nothing of anybody, one volume has a worker of its own, and
  *   its workqueue has a rescuer. Volumes over volumes wait for those below
  *   only, and the lowest waits for a device that knows nothing of stor.
  */
 #include <linux/blk-integrity.h>
 #include <linux/mempool.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/workqueue.h>
 
@@ -195,6 +198,8 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 	} else if (!plug && unlikely(stor_runs_for_others(current->bio_list))) {
 		batch->mode = STOR_SUBMIT_TRY;
 	}
+	if (unlikely(rcu_preempt_depth()))
+		batch->mode = STOR_SUBMIT_WORKER;
 	current->bio_list = NULL;
 	/* Even a single one that is tried: see stor_shim_batch_end(). */
 	if ((nr > 1 || batch->mode == STOR_SUBMIT_TRY) && !current->plug &&

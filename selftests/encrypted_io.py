@@ -6,7 +6,7 @@ Most tests here are programs of their own, run with STOR_TEST_ENCRYPTED: then al
 volumes that they make are encrypted, unless they say themselves how. Left out is
 what looks at the backing for what was written, or wants what encryption has not.
 
-With STOR_TEST_WHOLE=1 more of their tests are run.
+With STOR_TEST_WHOLE=1 more of their tests are run, and for as many rounds.
 """
 
 import os
@@ -24,6 +24,8 @@ from tap import SKIP, Skip, equal, main, note, patience, test  # noqa: E402
 
 LIMIT = 250  # seconds of one program
 WHOLE = os.environ.get("STOR_TEST_WHOLE") == "1"
+ROUNDS = {} if WHOLE else {"STOR_TEST_ROUNDS": "5",
+                           "STOR_TEST_INJECTIONS": "10"}
 
 
 def program(name, some, rest="", engine="software"):
@@ -37,7 +39,7 @@ def program(name, some, rest="", engine="software"):
             [sys.executable, HERE / f"{name}.py"], text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, "STOR_TEST_ENCRYPTED": engine,
+            env={**ROUNDS, **os.environ, "STOR_TEST_ENCRYPTED": engine,
                  "STOR_TEST_ONLY": only}) as child:
         late = threading.Timer(patience(LIMIT), child.kill)
         late.start()

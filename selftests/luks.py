@@ -341,6 +341,13 @@ def passphrases(stor, devices, tool):
            "--key-slot", "6", data="third")
         no(stor, tool, container, "no key slot has this passphrase",
            data="third")
+        for slot in ("0", "5", "6"):
+            run("cryptsetup", "config", "--priority", "ignore", "--key-slot",
+                slot, container.device)
+        no(stor, tool, container, "no key slot is tried unless it is named "
+           '(priority "ignore"); give --key-slot')
+        open_luks(tool, container, "--key-slot", "0", data=PASSPHRASE)
+        stor.delete(name="one")
 
 
 def on_terminal(tool, container, typed):

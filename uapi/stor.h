@@ -55,7 +55,8 @@ enum stor_volume_state {
 
 /**
  * enum stor_volume_lock - What happens to the I/O of a volume that has no key.
- * @STOR_VOLUME_LOCK_HOLD: It waits, in order, until the volume is unlocked.
+ * @STOR_VOLUME_LOCK_HOLD: It waits until the volume is unlocked, in order on
+ *   each CPU.
  * @STOR_VOLUME_LOCK_FAIL: It ends with an error.
  */
 enum stor_volume_lock {

@@ -11,6 +11,9 @@ use serde::Deserialize;
 /// The cipher that the module has.
 const CIPHER: &str = "aes-xts-plain64";
 
+/// The same, in words of the kernel's crypto API.
+const CAPI_CIPHER: &str = "capi:xts(aes)-plain64";
+
 /// The segment that holds the data.
 const DATA: &str = "0";
 
@@ -198,7 +201,7 @@ impl Header {
                 integrity.kind
             ));
         }
-        if segment.encryption.as_deref() != Some(CIPHER) {
+        if ![CIPHER, CAPI_CIPHER].map(Some).contains(&segment.encryption.as_deref()) {
             return Err(format!(
                 "its cipher is {}, stor has {CIPHER}",
                 segment.encryption.as_deref().unwrap_or("missing")
@@ -352,6 +355,12 @@ mod tests {
             refused(|it| it["segments"]["0"]["integrity"] = json!({"type": "hmac(sha256)"})),
             "it has integrity protection (hmac(sha256)), which stor does not do"
         );
+        let plan = |cipher| {
+            let mut value = header();
+            value["segments"]["0"]["encryption"] = json!(cipher);
+            parsed(value).plan()
+        };
+        assert_eq!(plan(CAPI_CIPHER), plan(CIPHER));
         for cipher in [
             "serpent-xts-plain64",
             "aes-xts-plain",

@@ -219,6 +219,10 @@ impl Container {
         })
         .map_err(|error| match (errno(&error), slot) {
             (Some(Errno::EPERM), None) => refuse(what)("no key slot has this passphrase".into()),
+            (Some(Errno::ENOENT), None) => refuse(what)(
+                "no key slot is tried unless it is named (priority \"ignore\"); give --key-slot"
+                    .into(),
+            ),
             (Some(Errno::EPERM), Some(slot)) => {
                 refuse(what)(format!("key slot {slot} has another passphrase"))
             }

@@ -25,7 +25,7 @@ from tap import Skip, check, equal, main, note, test  # noqa: E402
 CYCLES = int(os.environ.get("STOR_TEST_CYCLES", "100"))
 WARM_UP = 10
 # Lives of a volume only: they take as long each, and find the same.
-VOLUMES = CYCLES * 4 // 10
+VOLUMES = min(CYCLES, 40)
 # Caches that are the machine's own business: of files, processes, and the
 # network, which the test itself uses. And, of a debug kernel, what watches: it
 # has an object for each timer and each piece of memory, and more in hand; lives

@@ -235,6 +235,17 @@ def stacked(stor, devices):
             refused(errno.EBUSY, f"backing: {path} is locked and holds its "
                     "I/O", stor.new, "three", path, blames="backing", **values)
         equal([each["name"] for each in stor.dump()], ["one", "two"])
+        # Whoever reads partitions waits, and nobody for who does.
+        with Disk("/dev/stor1", os.O_RDONLY) as disk:
+            join = in_thread(disk.ioctl, BLKRRPART)
+            wait_until(join.sleeps, "partitions that are read")
+            for function, values in ((stor.raw_delete, {"name": "two"}),
+                                     (stor.set, {"length": 4 * MIB})):
+                refused(errno.EBUSY, re.compile(".*stor1.* is open"), function,
+                        *(() if "name" in values else ("two",)), **values)
+            unlock(stor)
+            join()
+            stor.lock("one")
         # With an error it does not wait.
         stor.lock("one", "fail")
         stor.new("three", "/dev/stor0", offset=8 * MIB)

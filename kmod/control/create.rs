@@ -92,6 +92,7 @@ impl NewVolume {
         let uuid = self.uuid.unwrap_or_else(crate::kapi::disk::random_uuid);
         let place = REGISTRY.lock().reserve(self.name, uuid, self.index)?;
         let backing = self.open()?;
+        check_held(&self.backing, &backing)?;
         let mut extent = Extent::place(
             self.offset,
             self.length,
@@ -107,6 +108,8 @@ impl NewVolume {
             encryption = Some(made.0);
         }
         place.claim(backing.id(), extent)?;
+        // To find the key may have taken a while.
+        check_held(&self.backing, &backing)?;
 
         let failed = |e: Error| {
             Refusal::plain(
@@ -197,16 +200,21 @@ impl NewVolume {
                 format_args!("{path} has {} volumes below it already", MAX_LEVEL + 1),
             ));
         }
-        // The new disk's partitions would be read, and whoever asks for that keeps generic netlink
-        // busy: in the end nobody could unlock the volume below.
-        if is_held_below(&backing) {
-            return Err(refuse(
-                Errno::Busy,
-                format_args!("{path} is locked and holds its I/O"),
-            ));
-        }
         Ok(backing)
     }
+}
+
+/// Whoever makes a volume reads its partitions, and keeps generic netlink busy meanwhile: if that
+/// waited for a volume below to be unlocked, in the end nobody could do it.
+fn check_held(path: &CStr, backing: &Backing) -> Result<(), Refusal> {
+    if is_held_below(backing) {
+        return Err(Refusal::field(
+            Errno::Busy,
+            Field::Backing,
+            format_args!("{} is locked and holds its I/O", Quoted(path.to_bytes())),
+        ));
+    }
+    Ok(())
 }
 
 /// What a request says of refusing writes.

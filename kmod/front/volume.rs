@@ -186,7 +186,8 @@ pub(crate) fn level_above(backing: &Backing) -> u32 {
 pub(crate) fn is_held_below(backing: &Backing) -> bool {
     let mut below = Disk::<Front>::below(backing);
     while let Some(front) = below {
-        if Lock::of(front.shown.lock.load(Relaxed)) == Some(Lock::Hold) {
+        let lock = Lock::of(front.shown.lock.load(Relaxed));
+        if lock == Some(Lock::Hold) && !front.failing.load(Relaxed) {
             return true;
         }
         below = Disk::<Front>::below(front.lower.backing());
@@ -366,9 +367,11 @@ impl Volume {
         // What would take something from those who have it open.
         let smaller = length.is_some_and(|length| length < shown.length.load(Relaxed));
         let locked = change.read_only == Some(true) && !shown.read_only.load(Relaxed);
+        let held_below = is_held_below(self.backing());
+        let unopened = smaller || locked;
         let nanos = self
             .disk
-            .gate(smaller || locked, |mut closed: Closed<'_, Config>| {
+            .gate(unopened, held_below, |mut closed: Closed<'_, Config>| {
                 if let Some(extent) = change.length {
                     closed.config.extent = extent;
                     closed.set_capacity(extent.length().to_sectors());
@@ -396,7 +399,8 @@ impl Volume {
                 let nanos = self.disk.refit(hold, |sealing| {
                     key = sealing.as_mut().and_then(Sealing::take_key);
                 })?;
-                // To take it away from hardware may take a while.
+                // Before what may take a while, to take it away from hardware.
+                shown.lock.store(how as u32, Relaxed);
                 drop(key);
                 self.note_gate(nanos);
             }
@@ -451,7 +455,7 @@ impl Volume {
     /// `EBUSY` if it is open, and then nothing has changed.
     pub(crate) fn close(&self) -> Result {
         let _one_at_a_time = self.change.lock();
-        self.disk.close()
+        self.disk.close(is_held_below(self.backing()))
     }
 
     /// Takes the disk away; to be called after [`Self::close`]. Waits for its I/O.

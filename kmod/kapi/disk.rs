@@ -326,12 +326,14 @@ impl<T: Operations> Disk<T> {
 
     /// Shuts the disk to users, for good, unless one has it or a partition of it open. May sleep.
     ///
+    /// Whoever opens it, or reads its partitions, may wait for what is kept back, here or, if
+    /// `held_below`, by a disk below; then nobody is waited for, and the disk counts as open.
+    ///
     /// # Errors
     ///
     /// `EBUSY` if it is open.
-    pub(crate) fn close(&self) -> Result {
-        // Who opens it, or reads its partitions, may wait for what is kept back.
-        let wait = !self.is_held();
+    pub(crate) fn close(&self, held_below: bool) -> Result {
+        let wait = !self.is_held() && !held_below;
         // SAFETY: The disk is valid, and `Table::close()` is made for its data.
         let closed = unsafe {
             shim::stor_shim_disk_claim_closed(

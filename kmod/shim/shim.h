@@ -184,12 +184,14 @@ struct stor_pdu {
  * enum stor_submit - how a task may submit below
  * @STOR_SUBMIT_FREE: it may sleep
  * @STOR_SUBMIT_TRY: as long as it does not sleep
- * @STOR_SUBMIT_WORKER: not at all, the volume's worker does
+ * @STOR_SUBMIT_WORKER: the volume's worker does, unless the user wants no wait
+ * @STOR_SUBMIT_NEVER: the worker does, always
  */
 enum stor_submit {
 	STOR_SUBMIT_FREE,
 	STOR_SUBMIT_TRY,
 	STOR_SUBMIT_WORKER,
+	STOR_SUBMIT_NEVER,
 };
 
 /**

@@ -199,11 +199,11 @@ void stor_shim_batch_begin(struct stor_batch *batch, struct request_queue *q,
 		batch->mode = STOR_SUBMIT_TRY;
 	}
 	if (unlikely(rcu_preempt_depth()))
-		batch->mode = STOR_SUBMIT_WORKER;
+		batch->mode = STOR_SUBMIT_NEVER;
 	current->bio_list = NULL;
 	/* Even a single one that is tried: see stor_shim_batch_end(). */
 	if ((nr > 1 || batch->mode == STOR_SUBMIT_TRY) && !current->plug &&
-	    batch->mode != STOR_SUBMIT_WORKER) {
+	    batch->mode < STOR_SUBMIT_WORKER) {
 		blk_start_plug(&batch->plug);
 		batch->plug.nr_ios = min(nr, STOR_PLUG_REQUESTS);
 		batch->plugged = true;
@@ -309,7 +309,7 @@ void stor_shim_submit(struct stor_pdu *pdu, struct stor_batch *batch,
 		return;
 	}
 	/* One that the user does not want to wait may still be put to sleep. */
-	if (!stor_may_try(bio) ||
+	if (!stor_may_try(bio) || batch->mode == STOR_SUBMIT_NEVER ||
 	    (batch->mode == STOR_SUBMIT_WORKER && !(bio->bi_opf & REQ_NOWAIT))) {
 		/* Among those of others it may find a neighbour. */
 		bio->bi_opf &= ~REQ_NOMERGE;

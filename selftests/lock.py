@@ -239,10 +239,10 @@ def stacked(stor, devices):
         with Disk("/dev/stor1", os.O_RDONLY) as disk:
             join = in_thread(disk.ioctl, BLKRRPART)
             wait_until(join.sleeps, "partitions that are read")
-            for function, values in ((stor.raw_delete, {"name": "two"}),
-                                     (stor.set, {"length": 4 * MIB})):
-                refused(errno.EBUSY, re.compile(".*stor1.* is open"), function,
-                        *(() if "name" in values else ("two",)), **values)
+            refused(errno.EBUSY, "stor1 of volume two is open",
+                    stor.raw_delete, name="two")
+            refused(errno.EBUSY, "length: stor1 is open", stor.set, "two",
+                    length=4 * MIB, blames="length")
             unlock(stor)
             join()
             stor.lock("one")

@@ -5,6 +5,7 @@
 STOR_TEST_GEOMETRIES says how many geometries are held against dm-crypt.
 """
 
+import contextlib
 import errno
 import functools
 import hashlib
@@ -17,13 +18,13 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import ciphertext  # noqa: E402
 import keys  # noqa: E402
-from fio import VERIFY, fio  # noqa: E402
+from fio import VERIFY, Fio, fio  # noqa: E402
 from geometries import (by_dm, by_stor, dm_crypt, fill,  # noqa: E402
                         geometry, take_turns)
 from lower import mapped, null_blk  # noqa: E402
 from stor import (MIB, Device, Disk, clean, one_of_each,  # noqa: E402
-                  pattern, refused, settle, setup)
-from tap import Skip, check, equal, main, note, test  # noqa: E402
+                  number_of, pattern, refused, settle, setup)
+from tap import Skip, check, equal, main, note, patience, test, wait_until  # noqa: E402
 
 KEY = pattern(1, 64)
 
@@ -300,6 +301,64 @@ def verified(stor, devices):
                          "bsrange": f"{block}-1M", "blockalign": block,
                          "size": "24M", "verify_backlog": 64})
             stor.delete(name="one")
+
+
+def steady(read):
+    """A number, once it has stayed the same for a second."""
+    last, since = read(), time.monotonic()
+    while time.monotonic() - since < patience(1):
+        time.sleep(0.05)
+        now = read()
+        if now != last:
+            last, since = now, time.monotonic()
+    return last
+
+
+@test
+def shared(stor, devices):
+    """a backing that hangs leaves other volumes their share of the memory"""
+    size, cpus = 128 * 1024, sorted(os.sched_getaffinity(0))
+    half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 100
+    # 256 tags of each CPU; two halves have to be less, so that it would matter.
+    if 2 * half > 220 * size * len(cpus):
+        raise Skip("too much memory to use it up")
+    with mapped("stortest-hangs", f"0 {256 * MIB // 512} linear {devices[0]} "
+                "0") as hangs, \
+            null_blk(size=64, irqmode=2,
+                     completion_nsec=int(patience(20_000_000))), \
+            keys.key(KEY) as key:
+        stor.new("one", hangs, key=key)
+        stor.new("two", "/dev/stortest", key=key, crypto_sector=4096)
+        settle()
+        below = pathlib.Path("/sys/block/stortest/inflight")
+        hangs.suspend("--nolockfs")
+        common = {"direct": 1, "ioengine": "libaio", "thread": 1}
+        with contextlib.ExitStack() as stack:
+            hanging = Fio({f"cpu{cpu}": {"cpus_allowed": cpu}
+                           for cpu in cpus}, **common,
+                          filename="/dev/stor0", rw="write", bs=size,
+                          iodepth=256, size="64m")
+            stack.callback(hanging.kill)
+            stack.callback(hangs.resume)
+            inflight = "/sys/block/stor0/stor/inflight"
+            wait_until(lambda: number_of(inflight) > 0, "writes that hang")
+            hang = steady(lambda: number_of(inflight))
+            note(f"{hang} writes hang")
+            check(hang * size >= half, "memory is left for whoever comes")
+            working = Fio({"two": {}}, **common, filename="/dev/stor1",
+                          rw="randwrite", bs=4096, iodepth=16, size="8m",
+                          io_size="4m")
+            stack.callback(working.kill)
+            most = 0
+            while working.running():
+                most = max(most, int(below.read_text().split()[1]))
+                time.sleep(0.005)
+            working.well()
+            hangs.resume()
+            hanging.well()
+        check(most > 8, f"at most {most} writes of 16 at a time")
+        stor.delete(name="two")
+        stor.delete(name="one")
 
 
 if __name__ == "__main__":

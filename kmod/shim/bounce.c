@@ -6,10 +6,14 @@
  * stock kernel clears what it allocates, which would cost more than all the
  * rest here, and large blocks would take locks that all CPUs share.
  *
- * When memory is scarce, or all writes together have their share of it, there
- * is a reserve for each volume, enough for one write. Whoever has it is on the
- * way through the lower device, and gives it back without asking for anything;
- * everybody else comes again.
+ * All writes together have at most a part of the memory. One half of that is for
+ * whoever comes first, and the other has an equal share for each volume: what a
+ * backing that hangs keeps from coming back is not missed by other volumes.
+ *
+ * When memory is scarce, or there is no share left, there is a reserve for each
+ * volume, enough for one write. Whoever has it is on the way through the lower
+ * device, and gives it back without asking for anything; everybody else comes
+ * again.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -40,7 +44,10 @@ static struct stor_kept __percpu *stor_kept;
 
 /* Pages that writes have, but for those of reserves. */
 static struct percpu_counter stor_in_use;
-static s64 stor_in_use_max;
+/* Half of what they may have at most. */
+static long stor_in_use_half;
+/* Volumes that share the other half. */
+static atomic_t stor_sharers = ATOMIC_INIT(0);
 
 /**
  * stor_shim_bounce_init - prepare for writes that are sealed
@@ -49,7 +56,7 @@ static s64 stor_in_use_max;
  */
 int stor_shim_bounce_init(void)
 {
-	stor_in_use_max = totalram_pages() / STOR_SHARE;
+	stor_in_use_half = totalram_pages() / STOR_SHARE / 2;
 	stor_kept = alloc_percpu(struct stor_kept);
 	if (!stor_kept)
 		return -ENOMEM;
@@ -135,15 +142,20 @@ int stor_shim_reserve_init(struct stor_reserve *reserve)
 	unsigned int i;
 
 	reserve->taken = 0;
+	reserve->in_use = alloc_percpu(unsigned int);
+	if (!reserve->in_use)
+		return -ENOMEM;
 	for (i = 0; i < STOR_BOUNCE_PAGES; i++) {
 		reserve->pages[i] = alloc_page(GFP_KERNEL);
 		if (!reserve->pages[i])
 			goto free;
 	}
+	atomic_inc(&stor_sharers);
 	return 0;
 free:
 	while (i--)
 		__free_page(reserve->pages[i]);
+	free_percpu(reserve->in_use);
 	return -ENOMEM;
 }
 
@@ -151,15 +163,33 @@ void stor_shim_reserve_exit(struct stor_reserve *reserve)
 {
 	unsigned int i;
 
+	atomic_dec(&stor_sharers);
 	for (i = 0; i < STOR_BOUNCE_PAGES; i++)
 		__free_page(reserve->pages[i]);
+	free_percpu(reserve->in_use);
+}
+
+/* Whether a volume may have so many pages more, of its own share. */
+static bool stor_has_share(struct stor_reserve *reserve, unsigned int n)
+{
+	unsigned int pages = n;
+	int cpu;
+
+	/*
+	 * Pages may be given back on another CPU than they were taken on: single
+	 * counters may wrap, and the sum does not mind.
+	 */
+	for_each_possible_cpu(cpu)
+		pages += READ_ONCE(*per_cpu_ptr(reserve->in_use, cpu));
+	return (int)pages <= stor_in_use_half / atomic_read(&stor_sharers);
 }
 
 /* Memory that is not the reserve's, if there is any. */
 static bool stor_bounce_get(struct stor_bounce *bounce, unsigned int n,
-			    unsigned int bytes)
+			    unsigned int bytes, struct stor_reserve *reserve)
 {
-	if (percpu_counter_read(&stor_in_use) >= stor_in_use_max)
+	if (unlikely(percpu_counter_read(&stor_in_use) >= stor_in_use_half) &&
+	    !stor_has_share(reserve, n))
 		return false;
 	bounce->table = &bounce->single;
 	bounce->kind = STOR_BOUNCE_PAGE;
@@ -176,6 +206,7 @@ static bool stor_bounce_get(struct stor_bounce *bounce, unsigned int n,
 		return false;
 	}
 	percpu_counter_add_batch(&stor_in_use, n, STOR_COUNT_BATCH);
+	this_cpu_add(*reserve->in_use, n);
 	return true;
 }
 
@@ -194,7 +225,7 @@ bool stor_shim_bounce_get(struct stor_bounce *bounce, unsigned int bytes,
 	unsigned int i;
 
 	bounce->count = DIV_ROUND_UP(bytes, PAGE_SIZE);
-	if (likely(stor_bounce_get(bounce, bounce->count, bytes)))
+	if (likely(stor_bounce_get(bounce, bounce->count, bytes, reserve)))
 		return true;
 	if (test_and_set_bit_lock(0, &reserve->taken))
 		return false;
@@ -226,6 +257,7 @@ void stor_shim_bounce_put(struct stor_bounce *bounce,
 	stor_pages_put(bounce->table, bounce->count);
 	percpu_counter_add_batch(&stor_in_use, -(s64)bounce->count,
 				 STOR_COUNT_BATCH);
+	this_cpu_sub(*reserve->in_use, bounce->count);
 	if (bounce->kind == STOR_BOUNCE_TABLE)
 		kfree(bounce->table);
 }

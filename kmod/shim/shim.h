@@ -80,11 +80,13 @@ struct stor_stat;
 /**
  * struct stor_reserve - memory for one write of a volume, come what may
  * @taken: bit 0 is a lock, held by who has the memory
+ * @in_use: pages that its writes have besides, as the sum of all CPUs
  * @pages: the memory
  * @table: the same as a bio wants it
  */
 struct stor_reserve {
 	unsigned long taken;
+	unsigned int __percpu *in_use;
 	struct page *pages[STOR_BOUNCE_PAGES];
 	struct bio_vec table[STOR_BOUNCE_PAGES];
 };

@@ -201,7 +201,10 @@ impl Header {
                 integrity.kind
             ));
         }
-        if ![CIPHER, CAPI_CIPHER].map(Some).contains(&segment.encryption.as_deref()) {
+        if ![CIPHER, CAPI_CIPHER]
+            .map(Some)
+            .contains(&segment.encryption.as_deref())
+        {
             return Err(format!(
                 "its cipher is {}, stor has {CIPHER}",
                 segment.encryption.as_deref().unwrap_or("missing")

@@ -15,7 +15,7 @@ from tap import check, equal, main, note, test  # noqa: E402
 START, LENGTH = 64 * MIB, 64 * MIB
 GLOBAL = {"filename": "/dev/stor0", "direct": 1, "thread": 1,
           "ioengine": "libaio", "verify_fatal": 1,
-          "verify": "xxhash" if plaintext.MODE else "crc32c",
+          "verify": plaintext.VERIFY,
           "stonewall": 1, "group_reporting": 1, "numjobs": 2,
           "offset_increment": "32m", "randseed": 7,
           "verify_state_save": 0}

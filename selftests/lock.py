@@ -163,10 +163,9 @@ def refusals(stor, devices):
             for wrong, why in (
                     ("nonsense", "nonsense is not logon|user|encrypted|"
                      "trusted:ID"),
-                    ("logon:a\0b", re.compile("key: .* has a NUL in it"))):
-                refused(errno.EINVAL, why if isinstance(why, re.Pattern)
-                        else f"key: {why}", stor.unlock, "one", key=wrong,
-                        blames="key")
+                    ("logon:a\0b", "logon:a?b has a NUL in it")):
+                refused(errno.EINVAL, f"key: {why}", stor.unlock, "one",
+                        key=wrong, blames="key")
             after = stor.get(name="one")
             equal(after, locked, "the volume")
         text = "stor0 is locked and holds its I/O; unlock it first"

@@ -390,18 +390,15 @@ impl Volume {
     /// Forgets the key, for [`Changing::lock`].
     fn lock(&self, how: Lock) -> Result<(), GateError> {
         let shown = &self.disk.ops().shown;
+        let mut key = None;
         match (Lock::of(shown.lock.load(Relaxed)), how) {
             (Some(now), how) if now == how => {}
             (Some(Lock::Hold), Lock::Fail) => self.disk.release(),
             _ => {
                 let hold = how == Lock::Hold;
-                let mut key = None;
                 let nanos = self.disk.refit(hold, |sealing| {
                     key = sealing.as_mut().and_then(Sealing::take_key);
                 })?;
-                // Before what may take a while, to take it away from hardware.
-                shown.lock.store(how as u32, Relaxed);
-                drop(key);
                 self.note_gate(nanos);
             }
         }
@@ -410,6 +407,8 @@ impl Volume {
             // Who has set that may have let go before there was anything to let go.
             self.disk.release();
         }
+        // Last: to take it away from hardware may take a while.
+        drop(key);
         Ok(())
     }
 

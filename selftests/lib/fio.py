@@ -13,7 +13,7 @@ import tap
 from stor import need
 
 VERIFY = {"direct": 1, "thread": 1, "ioengine": "libaio",
-          "verify": "xxhash" if plaintext.MODE else "crc32c",
+          "verify": plaintext.VERIFY,
           "verify_fatal": 1, "verify_state_save": 0, "randseed": 7}
 
 

@@ -16,8 +16,9 @@ MODE = os.environ.get("STOR_TEST_ENCRYPTED", "")
 SALT = f" {MODE}" if MODE else ""
 SECTOR, LONG = 512, 16
 CHUNK, MOST = 1 << 20, 64 << 20
-# fio's struct verify_header: magic, kind, length, and more. Kind 5 and 6 are
-# crc32c, which fio.py uses in runs without encryption only.
+# How fio checks what it reads. Its struct verify_header has magic, kind, length,
+# and more; kinds 5 and 6 are crc32c, of runs without encryption.
+VERIFY = "xxhash" if MODE else "crc32c"
 HEADER = re.compile(rb"\xca\xac[^\x05\x06]\x00(?=....)", re.S)
 
 _written = set()

@@ -93,7 +93,8 @@ pub enum Command {
     /// Prints one line for each event: the time in UTC, the event, and the volume. Events are
     /// volume-add, volume-del, volume-set (it was changed, locked or unlocked) and volume-fail
     /// (the backing went away); "lost" stands for events that came faster than they were read,
-    /// after which "storadm volume list" tells where things are. With --json each line is a JSON document, written at once.
+    /// after which "storadm volume list" tells where things are. With --json each line is a JSON
+    /// document, written at once.
     ///
     /// Ends with status 0 on SIGINT, SIGTERM, or when its output is closed, and with status 3 when
     /// the module is unloaded.

@@ -12,11 +12,13 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from fio import VERIFY, fio  # noqa: E402
-from lower import null_blk  # noqa: E402
+from lower import mapped, null_blk  # noqa: E402
+from netlink import Refused  # noqa: E402
 from stor import (BLKRRPART, MIB, Device, Disk,  # noqa: E402
                   add_partition, clean, delete_partition, need, number_of,
                   one_of_each, pattern, refused, run, settle, setup)
-from tap import Skip, check, equal, main, note, test  # noqa: E402
+from tap import (Skip, check, equal, in_thread, main, note,  # noqa: E402
+                 test, wait_until)
 
 
 def table(block, *parts):
@@ -62,13 +64,45 @@ def partitions(stor, devices):
                     stor.raw_delete, name="one")
         stor.delete(name="one")
         equal(os.path.exists("/dev/stor0p1"), False, "the partition is there")
-        # They are found again with the next volume there.
+        # They are found again with the next volume there, at once.
         stor.new("two", device, offset=start, length=length)
+        equal(os.path.exists("/sys/block/stor0/stor0p2"), True,
+              "the partition is there")
         settle()
-        equal(os.path.exists("/dev/stor0p2"), True, "the partition is there")
         with Disk("/dev/stor0") as disk:
             disk.write(0, bytes(block))
         stor.delete(name="two")
+
+
+@test
+def hanging(stor, devices):
+    """on a backing that does not answer: nothing is waited for without end"""
+    sectors = 32 * MIB // 512
+    with mapped("stortest-hangs",
+                f"0 {sectors} linear {devices[0]} 0\n") as lower:
+        with Disk(lower) as disk:
+            disk.write(0, table(devices[0].block, (MIB, 2 * MIB)))
+        settle()
+        lower.suspend()
+        in_thread(lambda: stor.new("one", lower))()
+        opened = in_thread(lambda: os.close(os.open("/dev/stor0", 0)) or 1)
+        wait_until(opened.sleeps, "somebody who opens the disk")
+        for what in (lambda: stor.raw_delete(name="one"),
+                     lambda: stor.set("one", length=MIB),
+                     lambda: stor.set("one", read_only=1)):
+            try:
+                in_thread(what)()
+                check(False, "it is not open")
+            except Refused as why:
+                equal(why.errno, errno.EBUSY, why.message)
+        lower.resume()
+        opened()
+        equal(os.path.exists("/sys/block/stor0/stor0p1"), True,
+              "the partition is there")
+        settle()
+        with Disk("/dev/stor0") as disk:
+            disk.write(0, bytes(devices[0].block))
+        stor.delete(name="one")
 
 
 def fill(folder, files):
@@ -233,30 +267,20 @@ def on_partition(stor, devices):
 @test
 def device_mapper(stor, devices):
     """stor on dm-linear, which is bio-based, and dm-linear on stor"""
-    need("dmsetup")
     for device in one_of_each(devices):
         sectors = 32 * MIB // 512
-        run("dmsetup", "create", "stortest-low",
-            data=f"0 {sectors} linear {device} {8 * MIB // 512}\n")
-        try:
-            settle()
-            made = stor.new("one", "/dev/mapper/stortest-low",
-                            offset=2 * MIB, length=16 * MIB)
+        with mapped("stortest-low", f"0 {sectors} linear {device} "
+                    f"{8 * MIB // 512}\n") as low:
+            made = stor.new("one", low, offset=2 * MIB, length=16 * MIB)
             check(made["backing-disk"].startswith("dm-"), made)
             settle()
             write_through("/dev/stor0", device, 10 * MIB)
-            run("dmsetup", "create", "stortest-top",
-                data=f"0 {8 * MIB // 512} linear /dev/stor0 "
-                f"{MIB // 512}\n")
-            settle()
-            write_through("/dev/mapper/stortest-top", device, 11 * MIB)
-            refused(errno.EBUSY, "stor0 of volume one is open",
-                    stor.raw_delete, name="one")
-            run("dmsetup", "remove", "--retry", "stortest-top")
+            with mapped("stortest-top", f"0 {8 * MIB // 512} linear "
+                        f"/dev/stor0 {MIB // 512}\n") as top:
+                write_through(top, device, 11 * MIB)
+                refused(errno.EBUSY, "stor0 of volume one is open",
+                        stor.raw_delete, name="one")
             stor.delete(name="one")
-        finally:
-            run("dmsetup", "remove", "--retry", "stortest-top", check=False)
-            run("dmsetup", "remove", "--retry", "stortest-low", check=False)
 
 
 main(setup, clean)

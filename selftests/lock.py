@@ -234,7 +234,7 @@ def stacked(stor, devices):
             refused(errno.EBUSY, f"backing: {path} is locked and holds its "
                     "I/O", stor.new, "three", path, blames="backing", **values)
         equal([each["name"] for each in stor.dump()], ["one", "two"])
-        # Whoever reads partitions waits, and nobody for who does.
+        # Whoever reads partitions waits, and nobody waits for him.
         with Disk("/dev/stor1", os.O_RDONLY) as disk:
             join = in_thread(disk.ioctl, BLKRRPART)
             wait_until(join.sleeps, "partitions that are read")

@@ -108,8 +108,6 @@ impl NewVolume {
             encryption = Some(made.0);
         }
         place.claim(backing.id(), extent)?;
-        // To find the key may have taken a while.
-        check_held(&self.backing, &backing)?;
 
         let failed = |e: Error| {
             Refusal::plain(
@@ -204,8 +202,8 @@ impl NewVolume {
     }
 }
 
-/// Whoever makes a volume reads its partitions, and keeps generic netlink busy meanwhile: if that
-/// waited for a volume below to be unlocked, in the end nobody could do it.
+/// Nobody could read the partition table of the new disk, or anything, before the volume below is
+/// unlocked.
 fn check_held(path: &CStr, backing: &Backing) -> Result<(), Refusal> {
     if is_held_below(backing) {
         return Err(Refusal::field(

@@ -2,9 +2,12 @@
 
 //! A volume and its disk.
 
-use super::encrypt::{Encryption, Lock, ShownEncryption, ShownKey};
+use super::{
+    encrypt::{Encryption, Lock, ShownEncryption, ShownKey},
+    serve::{handed_on_below, level_above, Config, Front, Shown},
+};
 use crate::{
-    engine::{self, Seal, Sealing, SealingKey},
+    engine::{Sealing, SealingKey},
     kapi::{
         bdev::{Backing, DevName, DevT},
         disk::{Disk, Params},
@@ -12,14 +15,10 @@ use crate::{
         limits::StackedLimits,
         lower::Lower,
         queue::Operations,
-        request::{Request, Status},
-        send::Batch,
         stat::Stat,
-        sysfs::File,
     },
     model::{extent::Extent, name::Name, select::Uuid, units::Bytes},
 };
-use core::fmt::Write;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -39,165 +38,6 @@ pub(crate) struct Identity {
     pub(crate) uuid: Uuid,
     /// The N of `/dev/storN`.
     pub(crate) index: u32,
-}
-
-/// What the requests of a volume are served by; changed behind the gate.
-#[derive(Clone, Copy)]
-struct Config {
-    extent: Extent,
-    read_only: bool,
-}
-
-/// What serves the queues of a volume's disk.
-#[pin_data]
-struct Front {
-    /// The backing is going: nothing waits for a key any more. Set once, before `failed`.
-    failing: Atomic<bool>,
-    /// The backing is gone. Set once.
-    failed: Atomic<bool>,
-    /// How many volumes lie below this one, each the backing of the next.
-    level: u32,
-    shown: Shown,
-    stat: Option<Pin<KBox<Stat>>>,
-    /// The data of this volume, or of one below, is encrypted by who is below.
-    handed_on: bool,
-    #[pin]
-    lower: Lower,
-}
-
-/// What is told of a volume: requests have their own [`Config`].
-struct Shown {
-    path: CString,
-    start: Bytes,
-    length: Atomic<u64>,
-    read_only: Atomic<bool>,
-    gate_count: Atomic<u64>,
-    gate_last: Atomic<u64>,
-    gate_longest: Atomic<u64>,
-    /// A [`Lock`], or 0.
-    lock: Atomic<u32>,
-}
-
-impl Operations for Front {
-    const MODULE: ThisModule = crate::THIS_MODULE;
-
-    type Config = Config;
-    type Kit = Option<Sealing>;
-    type Transform = Seal;
-
-    #[inline]
-    fn queue<'a>(
-        &'a self,
-        config: Config,
-        kit: &'a Self::Kit,
-        rq: Request<'a>,
-        batch: &Batch,
-    ) -> Result<(), Status> {
-        if self.failed.load(Relaxed) {
-            return Err(Status::IOERR);
-        }
-        let op = rq.op().ok_or(Status::NOTSUPP)?;
-        if config.read_only && op.changes_data() {
-            return Err(Status::IOERR);
-        }
-        if kit.as_ref().is_some_and(Sealing::is_locked) {
-            return Err(Status::IOERR);
-        }
-        engine::submit(rq, op, &config.extent, &self.lower, kit.as_ref(), batch)
-    }
-
-    #[inline]
-    fn lower(&self) -> &Lower {
-        &self.lower
-    }
-
-    #[inline]
-    fn stat(&self) -> Option<&Stat> {
-        self.stat.as_deref()
-    }
-
-    fn show(&self, what: File, out: &mut dyn Write) -> core::fmt::Result {
-        let counters = self.stat().map(|stat| stat.counters(None));
-        let number = match what {
-            File::State => {
-                return out.write_str(if self.failed.load(Relaxed) {
-                    "failed"
-                } else if self.shown.lock.load(Relaxed) != 0 {
-                    "locked"
-                } else {
-                    "live"
-                })
-            }
-            File::Backing => return write_path(out, &self.shown.path),
-            File::Offset => self.shown.start.0,
-            File::Length => self.shown.length.load(Relaxed),
-            File::ReadOnly => self.shown.read_only.load(Relaxed).into(),
-            File::GateCount => self.shown.gate_count.load(Relaxed),
-            File::GateLast => self.shown.gate_last.load(Relaxed),
-            File::GateLongest => self.shown.gate_longest.load(Relaxed),
-            counted => {
-                let Some(counters) = counters else {
-                    return out.write_str("off");
-                };
-                match counted {
-                    File::Reads => counters.done()[0],
-                    File::Writes => counters.done()[1],
-                    File::Flushes => counters.done()[2],
-                    File::Discards => counters.done()[3],
-                    File::ReadBytes => counters.bytes()[0],
-                    File::WriteBytes => counters.bytes()[1],
-                    File::Errors => counters.errors(),
-                    _ => {
-                        let sum = |counts: &[u64]| {
-                            counts.iter().fold(0u64, |sum, &n| sum.wrapping_add(n))
-                        };
-                        let now = sum(counters.started()).wrapping_sub(sum(counters.done()));
-                        // The CPUs are not looked at all at once.
-                        (now as i64).max(0) as u64
-                    }
-                }
-            }
-        };
-        write!(out, "{number}")
-    }
-}
-
-/// Writes a path, with `?` for what is no printable ASCII.
-fn write_path(out: &mut dyn Write, path: &CStr) -> core::fmt::Result {
-    for &byte in path.to_bytes() {
-        let shown = byte == b' ' || byte.is_ascii_graphic();
-        out.write_char(if shown { char::from(byte) } else { '?' })?;
-    }
-    Ok(())
-}
-
-/// How many volumes may lie below a volume, each the backing of the next. Every layer submits to
-/// the next from within its own submission, and the stack of a task is small. What lies between
-/// two volumes, dm say, is not looked through.
-pub(crate) const MAX_LEVEL: u32 = 4;
-
-/// How many volumes lie below a volume on `backing`.
-pub(crate) fn level_above(backing: &Backing) -> u32 {
-    Disk::<Front>::below(backing).map_or(0, |front| front.level + 1)
-}
-
-/// Whether I/O to `backing`, if that is a volume, waits for the key of a locked one. What lies between
-/// two volumes is not looked through.
-pub(crate) fn is_held_below(backing: &Backing) -> bool {
-    let mut below = Disk::<Front>::below(backing);
-    while let Some(front) = below {
-        let lock = Lock::of(front.shown.lock.load(Relaxed));
-        if lock == Some(Lock::Hold) && !front.failing.load(Relaxed) {
-            return true;
-        }
-        below = Disk::<Front>::below(front.lower.backing());
-    }
-    false
-}
-
-/// Whether `backing` is a volume whose data is encrypted by who is below, or has one below it.
-pub(crate) fn handed_on_below(backing: &Backing) -> bool {
-    Disk::<Front>::below(backing).is_some_and(|front| front.handed_on)
 }
 
 /// A volume. As long as it exists the module stays loaded: its backing sees to that.
@@ -367,11 +207,10 @@ impl Volume {
         // What would take something from those who have it open.
         let smaller = length.is_some_and(|length| length < shown.length.load(Relaxed));
         let locked = change.read_only == Some(true) && !shown.read_only.load(Relaxed);
-        let held_below = is_held_below(self.backing());
         let unopened = smaller || locked;
         let nanos = self
             .disk
-            .gate(unopened, held_below, |mut closed: Closed<'_, Config>| {
+            .gate(unopened, |mut closed: Closed<'_, Config>| {
                 if let Some(extent) = change.length {
                     closed.config.extent = extent;
                     closed.set_capacity(extent.length().to_sectors());
@@ -442,9 +281,15 @@ impl Volume {
             .store(shown.gate_count.load(Relaxed) + 1, Relaxed);
     }
 
-    /// Shows the disk to users. Called once. Reads the partition table; sleeps.
+    /// Shows the disk to users. Called once. Reads the partition table; sleeps, but not for ever.
     pub(crate) fn show(&self) -> Result {
-        self.disk.add()
+        if !self.disk.add()? {
+            pr_warn!(
+                "stor{}: the partition table is not read yet: the backing does not answer\n",
+                self.identity.index
+            );
+        }
+        Ok(())
     }
 
     /// Shuts the disk to users, for good.
@@ -454,7 +299,7 @@ impl Volume {
     /// `EBUSY` if it is open, and then nothing has changed.
     pub(crate) fn close(&self) -> Result {
         let _one_at_a_time = self.change.lock();
-        self.disk.close(is_held_below(self.backing()))
+        self.disk.close()
     }
 
     /// Takes the disk away; to be called after [`Self::close`]. Waits for its I/O.

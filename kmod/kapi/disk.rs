@@ -21,12 +21,16 @@ use kernel::{
         atomic::{ordering::*, Atomic},
         LockClassKey, Mutex,
     },
+    types::Opaque,
 };
 
 /// States of a disk.
 const NEW: u32 = 0;
 const LIVE: u32 = 1;
 const GONE: u32 = 2;
+
+/// How long a new disk's partition table is waited for.
+const SCAN_PATIENCE_MS: u32 = 10_000;
 
 /// What the block layer calls on a disk of `T`, beside its queues.
 struct Table<T>(PhantomData<T>);
@@ -119,6 +123,8 @@ pub(crate) struct Disk<T: Operations> {
     pub(super) held: Pin<KBox<Held>>,
     /// There are links between the disk and its backing in sysfs.
     linked: Atomic<bool>,
+    /// Who reads its partition table.
+    scan: Pin<KBox<Opaque<shim::stor_scan>>>,
     identity: KBox<shim::stor_identity>,
     tags: Tags,
     /// Dropped last: locks of the tag set have them, too.
@@ -177,6 +183,7 @@ impl<T: Operations> Disk<T> {
     ) -> Result<Self> {
         let held = KBox::pin_init(Held::new(), GFP_KERNEL)?;
         let classes = LockClasses::new()?;
+        let scan = KBox::pin(Opaque::uninit(), GFP_KERNEL)?;
         let tags = Tags::new(&Queues::<T>::MQ, ops.lower().backing())?;
         let mut limits = params.limits;
         let data = KBox::new(
@@ -229,6 +236,7 @@ impl<T: Operations> Disk<T> {
             state: Atomic::new(NEW),
             held,
             linked: Atomic::new(false),
+            scan,
             identity,
             tags,
             classes,
@@ -243,6 +251,7 @@ impl<T: Operations> Disk<T> {
             bindings::set_capacity(disk, params.capacity.0);
             bindings::set_disk_ro(disk, params.read_only);
             shim::stor_shim_disk_match_nowait(disk, this.backing().as_ptr());
+            shim::stor_shim_scan_init(this.scan.get(), disk);
             shim::stor_shim_disk_lock_classes(
                 disk,
                 this.classes.flush.as_ptr(),
@@ -264,12 +273,14 @@ impl<T: Operations> Disk<T> {
         Ok(this)
     }
 
-    /// Shows the disk to users, and reads its partition table. Does I/O and sleeps.
+    /// Shows the disk to users, and has its partition table read. Sleeps, but if the backing does
+    /// not answer, no longer than [`SCAN_PATIENCE_MS`]: then it gives back false, and the partitions
+    /// come when the backing answers.
     ///
     /// # Errors
     ///
     /// `EEXIST` if this was called before, and those of adding a disk.
-    pub(crate) fn add(&self) -> Result {
+    pub(crate) fn add(&self) -> Result<bool> {
         // INVARIANT: The disk is added right away; if that fails, it is `GONE` without having been
         // `LIVE` for anybody else, as the caller has not got it to work yet.
         if self.state.cmpxchg(NEW, LIVE, Full).is_err() {
@@ -283,9 +294,9 @@ impl<T: Operations> Disk<T> {
                 (&raw mut shim::stor_shim_disk_groups).cast(),
             )
         });
-        if added.is_err() {
+        if let Err(e) = added {
             self.state.store(GONE, Release);
-            return added;
+            return Err(e);
         }
         // SAFETY: Both devices are valid, and the lower one is claimed.
         let linked = to_result(unsafe {
@@ -299,7 +310,8 @@ impl<T: Operations> Disk<T> {
                 e.to_errno()
             ),
         }
-        Ok(())
+        // SAFETY: The disk was added, and this happens once.
+        Ok(unsafe { shim::stor_shim_scan(self.scan.get(), SCAN_PATIENCE_MS) })
     }
 
     /// Hides the disk, after all its I/O has ended; does nothing if it is hidden. May sleep.
@@ -317,6 +329,7 @@ impl<T: Operations> Disk<T> {
         self.release();
         // SAFETY: The disk was added, and by the exchange above is deleted once only.
         unsafe {
+            shim::stor_shim_scan_exit(self.scan.get());
             bindings::del_gendisk(self.disk.as_ptr());
             // All requests have ended, but a `queue_rq()` may still be on its way back from
             // submitting the last one. It runs in a section of the set's SRCU; no new one begins.
@@ -324,24 +337,21 @@ impl<T: Operations> Disk<T> {
         }
     }
 
-    /// Shuts the disk to users, for good, unless one has it or a partition of it open. May sleep.
-    ///
-    /// Whoever opens it, or reads its partitions, may wait for what is kept back, here or, if
-    /// `held_below`, by a disk below; then nobody is waited for, and the disk counts as open.
+    /// Shuts the disk to users, for good, unless one has it or a partition of it open. May sleep,
+    /// but not for I/O.
     ///
     /// # Errors
     ///
     /// `EBUSY` if it is open.
-    pub(crate) fn close(&self, held_below: bool) -> Result {
-        let wait = !self.is_held() && !held_below;
+    pub(crate) fn close(&self) -> Result {
         // SAFETY: The disk is valid, and `Table::close()` is made for its data.
         let closed = unsafe {
-            shim::stor_shim_disk_claim_closed(
-                self.disk.as_ptr(),
-                Some(Table::<T>::close),
-                self.data.as_ptr().cast(),
-                wait,
-            )
+            shim::stor_shim_scan_is_done(self.scan.get())
+                && shim::stor_shim_disk_claim_closed(
+                    self.disk.as_ptr(),
+                    Some(Table::<T>::close),
+                    self.data.as_ptr().cast(),
+                )
         };
         if closed {
             Ok(())

@@ -53,8 +53,7 @@ impl<C> Closed<'_, C> {
 impl<T: Operations> Disk<T> {
     /// Closes the gate, makes a change, and opens the gate again: requests that come meanwhile wait
     /// and do not fail. Gives back for how long it was closed, in ns. With `unopened`, only if
-    /// nobody has the disk or a partition of it open; for `held_below` see [`Disk::close`]. One
-    /// caller at a time; sleeps.
+    /// nobody has the disk or a partition of it open. One caller at a time; sleeps.
     ///
     /// Lock order: the disk's `open_mutex`, then the queue's freeze.
     ///
@@ -64,7 +63,6 @@ impl<T: Operations> Disk<T> {
     pub(crate) fn gate(
         &self,
         unopened: bool,
-        held_below: bool,
         change: impl FnOnce(Closed<'_, T::Config>),
     ) -> Result<u64, GateError> {
         if self.is_held() {
@@ -84,7 +82,6 @@ impl<T: Operations> Disk<T> {
                     self.disk.as_ptr(),
                     Some(call_once(&run)),
                     (&raw mut run).cast(),
-                    !held_below,
                 )
             };
         }

@@ -9,6 +9,7 @@
 #include <linux/blk-mq.h>
 #include <linux/bio.h>
 #include <linux/blkdev.h>
+#include <linux/completion.h>
 #include <linux/llist.h>
 #include <linux/workqueue.h>
 #include <net/genetlink.h>
@@ -273,6 +274,18 @@ struct stor_punt {
 	struct workqueue_struct *wq;
 };
 
+/**
+ * struct stor_scan - who reads the partition table of a disk, when it is new
+ * @work: reads it
+ * @done: it was read
+ * @disk: the disk
+ */
+struct stor_scan {
+	struct work_struct work;
+	struct completion done;
+	struct gendisk *disk;
+};
+
 /* Types of keys; Rust has the same. */
 enum stor_key_type {
 	STOR_KEY_LOGON,
@@ -316,8 +329,12 @@ void stor_shim_disk_lock_classes(struct gendisk *disk,
 				 struct lock_class_key *elevator,
 				 struct lock_class_key *dispatch);
 void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise);
+void stor_shim_scan_init(struct stor_scan *scan, struct gendisk *disk);
+bool stor_shim_scan(struct stor_scan *scan, unsigned int patience);
+bool stor_shim_scan_is_done(struct stor_scan *scan);
+void stor_shim_scan_exit(struct stor_scan *scan);
 bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
-				 void *arg, bool wait);
+				 void *arg);
 dev_t stor_shim_disk_devt(struct gendisk *disk);
 void stor_shim_disk_resized(struct gendisk *disk);
 

@@ -11,11 +11,11 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import uring  # noqa: E402
 from blktrace import requests  # noqa: E402
-from lower import null_blk, vacate  # noqa: E402
+from lower import null_blk, scsi_debug  # noqa: E402
 from stats import failures  # noqa: E402
 from stor import (MIB, Device, Disk, buffer, clean, error_of,  # noqa: E402
                   number_of, pattern, run, settle, setup)
-from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+from tap import Skip, check, equal, main, note, test  # noqa: E402
 
 RWF_ATOMIC = 0x40
 LIMITS = ["atomic_write_max_bytes", "atomic_write_unit_min_bytes",
@@ -78,33 +78,19 @@ def drives(stor, devices):
 
 
 @contextlib.contextmanager
-def scsi_debug(*options):
+def scsi_disk(*options):
     """A disk with untorn writes of many blocks; gives its path."""
-    if run("modprobe", "scsi_debug", "dev_size_mb=32", "atomic_wr=1",
-           "physblk_exp=3", *options, check=False).returncode:
-        raise Skip("no scsi_debug with untorn writes")
-    try:
-        found = wait_until(lambda: list(pathlib.Path(
-            "/sys/bus/pseudo/drivers/scsi_debug").glob(
-                "adapter*/host*/target*/*/block/*")), "the SCSI disk")
-        settle()
-        if not limits(found[0].name)[0]:
+    with scsi_debug("dev_size_mb=32", "atomic_wr=1", "physblk_exp=3",
+                    *options) as path:
+        if not limits(Device(path).name)[0]:
             raise Skip("scsi_debug offers no untorn writes")
-        yield f"/dev/{found[0].name}"
-    except BaseException:
-        vacate()
-        raise
-    finally:
-        settle()
-        wait_until(lambda: run("modprobe", "-r", "scsi_debug",
-                               check=False).returncode == 0,
-                   "the end of scsi_debug", 20)
+        yield path
 
 
 @test
 def large(stor, _devices):
     """on a disk with untorn writes of many blocks (scsi_debug)"""
-    with scsi_debug() as path:
+    with scsi_disk() as path:
         whole(stor, path)
         # From where an untorn write could not be kept whole, it is not
         # offered at all.
@@ -126,7 +112,7 @@ def merged(stor, _devices):
     """untorn writes next to each other, in one batch: each is done, whole"""
     # 24 blocks of 512 bytes at once, so 16 for a single write: two of 8 that
     # were merged are no write that anybody could have made.
-    with scsi_debug("atomic_wr_max_length=24") as path:
+    with scsi_disk("atomic_wr_max_length=24") as path:
         lower = Device(path)
         most = limits(lower.name)
         check(most[0] > most[2], f"{most}: no room for a merged write")

@@ -19,7 +19,7 @@ import uuid as uuids
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import keys  # noqa: E402
 from fio import fio  # noqa: E402
-from lower import mapped, null_blk  # noqa: E402
+from lower import mapped, null_blk, scsi_debug  # noqa: E402
 from netlink import Refused, Socket  # noqa: E402
 from stats import (BUCKETS, OPS, Stat, bounds, dump,  # noqa: E402
                    stat)
@@ -28,6 +28,7 @@ from stor import (BLKDISCARD, BLKZEROOUT, C, MIB, Disk,  # noqa: E402
                   settle, setup, unload)
 from tap import (Skip, check, equal, main, note, patience,  # noqa: E402
                  test, wait_until)
+from tool import TOOL  # noqa: E402
 
 STRICT = os.environ.get("STOR_TEST_STAT_STRICT") == "1"
 IOS = int(os.environ.get("STOR_TEST_STAT_IOS", "5000"))
@@ -197,16 +198,9 @@ def failures(stor, devices):
 @test
 def by_status(stor, _devices):
     """a medium error is counted as one (scsi_debug)"""
-    if run("modprobe", "scsi_debug", "dev_size_mb=16", "opts=2",
-           "medium_error_start=8192", "medium_error_count=8",
-           check=False).returncode:
-        raise Skip("no scsi_debug")
-    try:
-        found = wait_until(lambda: list(pathlib.Path(
-            "/sys/bus/pseudo/drivers/scsi_debug").glob(
-                "adapter*/host*/target*/*/block/*")), "the SCSI disk")
-        settle()
-        stor.new("one", f"/dev/{found[0].name}")
+    with scsi_debug("dev_size_mb=16", "opts=2", "medium_error_start=8192",
+                    "medium_error_count=8") as path:
+        stor.new("one", path)
         settle()
         with Disk("/dev/stor0") as disk:
             before = idle(stor).failed.get("medium", 0)
@@ -219,12 +213,6 @@ def by_status(stor, _devices):
             equal(idle(stor).failed.get("medium", 0) - before, 3,
                   "medium errors")
         stor.delete(name="one")
-    finally:
-        settle()
-        stor.clean()
-        wait_until(lambda: run("modprobe", "-r", "scsi_debug",
-                               check=False).returncode == 0,
-                   "the end of scsi_debug", 20)
 
 
 @test
@@ -409,6 +397,11 @@ def switched_off(stor, devices):
             equal(disk.read(0, 4096), b"x" * 4096, "data")
         equal(dump(stor, name="one"), {}, "statistics")
         equal(dump(stor), {}, "statistics of all")
+        if TOOL:
+            done = run(TOOL, "stat", check=False)
+            equal((done.returncode, done.stdout, done.stderr),
+                  (1, "", "storadm: the module counts nothing: it was loaded "
+                   "with stats=0\n"), "what storadm stat says")
         for file in ("inflight", "reads", "writes", "flushes", "discards",
                      "read_bytes", "write_bytes", "errors"):
             equal((STOR / file).read_text(), "off\n", f"stor/{file}")

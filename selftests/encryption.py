@@ -19,10 +19,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import ciphertext  # noqa: E402
 import keys  # noqa: E402
 from fio import VERIFY, Fio, fio  # noqa: E402
-from geometries import (by_dm, by_stor, dm_crypt, fill,  # noqa: E402
-                        geometry, take_turns)
+from geometries import (by_dm, by_stor, fill, geometry,  # noqa: E402
+                        take_turns)
 from lower import mapped, null_blk  # noqa: E402
-from stor import (MIB, Device, Disk, clean, one_of_each,  # noqa: E402
+from stor import (C, MIB, Device, Disk, clean, one_of_each,  # noqa: E402
                   number_of, pattern, refused, settle, setup)
 from tap import Skip, check, equal, main, note, patience, test, wait_until  # noqa: E402
 
@@ -111,24 +111,34 @@ def interchange(stor, devices):
 
 @test
 def far_away(stor, _devices):
-    """sectors past 2^32 have numbers of their own"""
+    """sectors past 2^32 have numbers of their own, the same for everybody"""
+    rng = random.Random(6)
     with null_blk(size=3 << 20, memory_backed=1, blocksize=512):
         device = Device("/dev/stortest")
-        payload = pattern(5, 64)
         at = (1 << 32) * 512 - 4096
-        with keys.key(payload) as name:
-            stor.new("one", device, key=name)
-        settle()
-        data = pattern(6, 3 * 4096)
-        with Disk("/dev/stor0") as disk:
-            disk.write(at, data)
-            equal(disk.read(at, len(data)), data, "what was written")
-        stor.delete(name="one")
-        how = {"sector": 4096, "large": False, "payload": payload,
-               "iv_offset": 0, "offset": 0, "length": device.size}
-        with mapped("stortest2", dm_crypt(device, how)) as crypt:
-            with Disk(crypt) as disk:
-                equal(disk.read(at, len(data)), data, "what dm-crypt reads")
+        for sector, large, iv_offset, offset in (
+                (512, False, 0, 0), (4096, False, 56, MIB),
+                (4096, True, 1 << 34, 2 * MIB)):
+            how = {"sector": sector, "large": large, "iv_offset": iv_offset,
+                   "payload": rng.randbytes(64), "offset": offset,
+                   "length": device.size - offset}
+            ways = [by_stor(stor, device, how), by_dm(device, how)]
+            if large or sector == 512:
+                ways.append(by_stor(
+                    stor, device, how,
+                    crypto_engine=C["STOR_CRYPTO_ENGINE_BLK_CRYPTO"]))
+            before = b""
+            for way in (*ways, ways[0], ways[-1]):
+                after = rng.randbytes(3 * 4096)
+
+                def work(path, want=before, data=after, how=how):
+                    with Disk(path) as disk:
+                        if want:
+                            check(disk.read(at, len(want)) == want,
+                                  f"other bytes: {how}")
+                        disk.write(at, data)
+                way(work)
+                before = after
 
 
 @test

@@ -2,18 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 """An error of the backing is the same error above, and hits nobody else."""
 
-import contextlib
 import errno
-import glob
 import os
 import pathlib
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from stor import (MIB, Disk, call, clean, need, pattern,  # noqa: E402
+from lower import mapped, null_blk, scsi_debug  # noqa: E402
+from stor import (MIB, Disk, call, clean, pattern,  # noqa: E402
                   run, settle, setup)
-from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+from tap import check, equal, main, note, test  # noqa: E402
 
 START = MIB
 
@@ -59,69 +57,28 @@ def same(stor, backing, cases, want=None):
                    for (how, _, _), got in zip(cases, above)))
 
 
-@contextlib.contextmanager
-def mapped(name, table):
-    """A device-mapper device."""
-    need("dmsetup")
-    if run("dmsetup", "create", name, check=False,
-           data=table).returncode:
-        raise Skip(f"no device-mapper target {table.split()[2]}")
-    settle()
-    try:
-        yield f"/dev/mapper/{name}"
-    finally:
-        settle()
-        run("dmsetup", "remove", "--retry", name)
-
-
 @test
 def medium(stor, _devices):
     """a medium error stays a medium error (scsi_debug)"""
-    if run("modprobe", "scsi_debug", "dev_size_mb=16", "opts=2",
-           "medium_error_start=8192", "medium_error_count=8",
-           check=False).returncode:
-        raise Skip("no scsi_debug")
-    try:
-        found = wait_until(
-            lambda: glob.glob("/sys/bus/pseudo/drivers/scsi_debug/adapter*/"
-                              "host*/target*/*/block/*"), "the SCSI disk")
-        settle()
-        same(stor, f"/dev/{os.path.basename(found[0])}", [
+    with scsi_debug("dev_size_mb=16", "opts=2", "medium_error_start=8192",
+                    "medium_error_count=8") as path:
+        same(stor, path, [
             ("read", 8192 * 512, 4096), ("read", 8190 * 512, 8192),
             ("write", 8192 * 512, 4096), ("read", 8200 * 512, 4096),
             ("read", 8184 * 512, 4096), ("read", START, 512)],
             errno.ENODATA)
-    finally:
-        settle()
-        for _ in range(20):
-            if not run("modprobe", "-r", "scsi_debug",
-                       check=False).returncode:
-                break
-            time.sleep(0.5)
 
 
 @test
 def bad_blocks(stor, _devices):
     """blocks that are bad, of a disk that keeps a list (null_blk)"""
-    if run("modprobe", "null_blk", "nr_devices=0", check=False).returncode:
-        raise Skip("no null_blk")
-    config = pathlib.Path("/sys/kernel/config/nullb/stortest")
-    config.mkdir()
-    try:
-        for key, value in (("size", "64"), ("memory_backed", "1"),
-                           ("discard", "1"), ("power", "1"),
-                           ("badblocks", "+8192-8199")):
-            (config / key).write_text(value)
-        settle()
+    with null_blk(size=64, memory_backed=1, discard=1) as config:
+        (config / "badblocks").write_text("+8192-8199")
         same(stor, "/dev/stortest", [
             ("read", 8192 * 512, 4096), ("write", 8192 * 512, 4096),
             ("read", 8184 * 512, 4096), ("write", 8200 * 512, 4096),
             ("write", 8184 * 512, 65536), ("flush", 0, 0),
             ("discard", 16 * MIB, MIB), ("read", START, 512)], errno.EIO)
-    finally:
-        settle()
-        config.rmdir()
-        run("modprobe", "-r", "null_blk", check=False)
 
 
 @test
@@ -146,24 +103,19 @@ def flaky(stor, devices):
     """a backing that fails for a while and comes back (dm-flakey)"""
     sectors = 64 * MIB // 512
     with mapped("stortest-flaky",
-                f"0 {sectors} linear {devices[0]} 0\n") as path:
-        stor.new("one", path, offset=START)
+                f"0 {sectors} linear {devices[0]} 0\n") as lower:
+        stor.new("one", lower, offset=START)
         settle()
         with Disk("/dev/stor0") as disk:
             data = pattern(3, 65536)
             disk.write(0, data)
-
-            def table(text):
-                run("dmsetup", "suspend", "stortest-flaky")
-                run("dmsetup", "load", "stortest-flaky", data=text)
-                run("dmsetup", "resume", "stortest-flaky")
             run("modprobe", "dm-flakey", check=False)
-            table(f"0 {sectors} flakey {devices[0]} 0 0 100\n")
+            lower.table(f"0 {sectors} flakey {devices[0]} 0 0 100\n")
             for how in ("read", "write", "flush"):
                 equal(attempt("/dev/stor0", how, 0, 4096), errno.EIO,
                       f"{how} while it fails")
             equal(stor.get(name="one")["state"], "live", "state")
-            table(f"0 {sectors} linear {devices[0]} 0\n")
+            lower.table(f"0 {sectors} linear {devices[0]} 0\n")
             equal(disk.read(0, len(data)), data, "the data, when it is back")
             disk.write(0, data[::-1])
             equal(disk.read(0, len(data)), data[::-1], "new data")

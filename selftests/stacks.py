@@ -6,6 +6,7 @@ STOR_TEST_STACKS says how many times the least I/O is done: 1 by default.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import pathlib
@@ -16,11 +17,11 @@ import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 import keys  # noqa: E402
-from fio import VERIFY, fio  # noqa: E402
-from lower import mapped, null_blk  # noqa: E402
+from fio import VERIFY, fio, load  # noqa: E402
+from lower import mapped, multipath, null_blk  # noqa: E402
 from stats import failures, stat  # noqa: E402
-from stor import (MIB, call, clean, need, number_of,  # noqa: E402
-                  one_of_each, pattern, run, settle, setup)
+from stor import (MIB, Disk, call, clean, error_of, need,  # noqa: E402
+                  number_of, one_of_each, pattern, run, settle, setup)
 from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
 
 SCALE = int(os.environ.get("STOR_TEST_STACKS", "1"))
@@ -264,6 +265,34 @@ def below_multipath(stor, _devices):
                     "service-time 0 1 2 /dev/stor0 1 1") as path:
             verify(str(path))
         no_errors(stor)
+        stor.delete(name="one")
+
+
+@test
+def on_multipath(stor, devices):
+    """NVMe multipath: paths go and come, then there is none"""
+    with keys.key(pattern(1, 64)) as key, multipath(devices[0]) as lower:
+        for how in ({}, {"key": key}):
+            stor.new("one", lower, offset=MIB, length=LENGTH, **how)
+            verify("/dev/stor0")
+            with load({"paths": {"rw": "randrw", "bsrange": "4k-128k",
+                                 "iodepth": 16, "size": "8m"}},
+                      **VERIFY, filename="/dev/stor0"):
+                for _ in range(3 * SCALE):
+                    lower.connect()
+                    lower.disconnect(lower.controllers()[0])
+            equal(len(lower.controllers()), 2, "paths")
+            no_errors(stor)
+            stor.delete(name="one")
+        stor.new("one", lower, offset=MIB, length=LENGTH, key=key)
+        file_systems("/dev/stor0")
+        no_errors(stor)
+        for controller in lower.controllers():
+            lower.disconnect(controller)
+        wait_until(lambda: stor.get(name="one")["state"] == "failed",
+                   "the volume's failure")
+        with Disk("/dev/stor0") as disk:
+            equal(error_of(disk.read, 0, 4096), errno.EIO, "errno of a read")
         stor.delete(name="one")
 
 

@@ -12,6 +12,7 @@ use pretty_assertions::assert_eq;
 use ratatui::backend::TestBackend;
 use ratatui::style::{Color, Modifier};
 use ratatui::Terminal;
+use stor_netlink::uapi::STOR_VOLUME_STATE_LOCKED;
 use stor_netlink::{StatStatus, Volume, VolumeState};
 use storadm::top::{App, Flow};
 
@@ -100,6 +101,20 @@ fn lists() {
         let text = Screen::new(width, height).text(&mut app());
         check(&format!("{name}.terminal"), &text);
     }
+}
+
+#[test]
+fn tells_of_a_lock() {
+    let start = Instant::now();
+    let read = |later| reading(start, later, vec![stat(&ordinary(), later)]);
+    let locked = Volume {
+        state: Some(VolumeState(STOR_VOLUME_STATE_LOCKED)),
+        ..ordinary()
+    };
+    let mut app = App::new(Duration::from_secs(1));
+    app.update(&read(false), &read(true), &[locked]);
+    let look = Screen::new(132, 8).look_of(&mut app, "locked");
+    assert_eq!(look, (false, true));
 }
 
 #[test]

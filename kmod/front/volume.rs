@@ -208,20 +208,18 @@ impl Volume {
         let smaller = length.is_some_and(|length| length < shown.length.load(Relaxed));
         let locked = change.read_only == Some(true) && !shown.read_only.load(Relaxed);
         let unopened = smaller || locked;
-        let nanos = self
-            .disk
-            .gate(unopened, |mut closed: Closed<'_, Config>| {
-                if let Some(extent) = change.length {
-                    closed.config.extent = extent;
-                    closed.set_capacity(extent.length().to_sectors());
-                    shown.length.store(extent.length().0, Relaxed);
-                }
-                if let Some(read_only) = change.read_only {
-                    closed.config.read_only = read_only;
-                    closed.set_read_only(read_only);
-                    shown.read_only.store(read_only, Relaxed);
-                }
-            })?;
+        let nanos = self.disk.gate(unopened, |mut closed: Closed<'_, Config>| {
+            if let Some(extent) = change.length {
+                closed.config.extent = extent;
+                closed.set_capacity(extent.length().to_sectors());
+                shown.length.store(extent.length().0, Relaxed);
+            }
+            if let Some(read_only) = change.read_only {
+                closed.config.read_only = read_only;
+                closed.set_read_only(read_only);
+                shown.read_only.store(read_only, Relaxed);
+            }
+        })?;
         self.note_gate(nanos);
         Ok(())
     }

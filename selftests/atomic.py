@@ -14,7 +14,7 @@ from blktrace import requests  # noqa: E402
 from lower import null_blk, scsi_debug  # noqa: E402
 from stats import failures  # noqa: E402
 from stor import (MIB, Device, Disk, buffer, clean, error_of,  # noqa: E402
-                  number_of, pattern, run, settle, setup)
+                  number_of, pattern, settle, setup)
 from tap import Skip, check, equal, main, note, test  # noqa: E402
 
 RWF_ATOMIC = 0x40

@@ -26,7 +26,7 @@ from stats import (BUCKETS, OPS, Stat, bounds, dump,  # noqa: E402
 from stor import (BLKDISCARD, BLKZEROOUT, C, MIB, Disk,  # noqa: E402
                   Stor, clean, module, number_of, one_of_each, pattern, run,
                   settle, setup, unload)
-from tap import (Skip, check, equal, main, note, patience,  # noqa: E402
+from tap import (check, equal, main, note, patience,  # noqa: E402
                  test, wait_until)
 from tool import TOOL  # noqa: E402
 

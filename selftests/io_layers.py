@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """What stands on a volume, and what a volume can stand on."""
 
+import contextlib
 import errno
 import hashlib
 import os
 import pathlib
 import struct
+import subprocess
 import sys
 import tempfile
 
@@ -15,8 +17,8 @@ from fio import VERIFY, fio  # noqa: E402
 from lower import mapped, null_blk  # noqa: E402
 from netlink import Refused  # noqa: E402
 from stor import (BLKRRPART, MIB, Device, Disk,  # noqa: E402
-                  add_partition, clean, delete_partition, need, number_of,
-                  one_of_each, pattern, refused, run, settle, setup)
+                  add_partition, clean, delete_partition, error_of, need,
+                  number_of, one_of_each, pattern, refused, run, settle, setup)
 from tap import (Skip, check, equal, in_thread, main, note,  # noqa: E402
                  test, wait_until)
 
@@ -95,6 +97,10 @@ def hanging(stor, devices):
                 check(False, "it is not open")
             except Refused as why:
                 equal(why.errno, errno.EBUSY, why.message)
+        refused(errno.ETIMEDOUT,
+                "backing: /dev/stor0 could not be opened within 10 s",
+                in_thread(lambda: stor.new("two", "/dev/stor0")),
+                blames="backing")
         lower.resume()
         opened()
         equal(os.path.exists("/sys/block/stor0/stor0p1"), True,
@@ -103,6 +109,51 @@ def hanging(stor, devices):
         with Disk("/dev/stor0") as disk:
             disk.write(0, bytes(devices[0].block))
         stor.delete(name="one")
+
+
+@test
+def closed(stor, devices):
+    """a volume goes while its backing can not be closed; that comes later"""
+    with mapped("stortest-hangs",
+                f"0 {32 * MIB // 512} linear {devices[0]} 0\n") as lower:
+        with Disk(lower) as disk:
+            disk.write(0, table(devices[0].block,
+                                (MIB, 2 * MIB), (4 * MIB, 2 * MIB)))
+        settle()
+        stor.new("low", lower)
+        settle()
+        stor.new("up", "/dev/stor0p2")
+        settle()
+        # Killed while it reads, it ends when the page is read, and keeps all
+        # others from opening and closing the disk until then.
+        with contextlib.ExitStack() as stack:
+            lower.suspend()
+            reader = stack.enter_context(subprocess.Popen([
+                sys.executable, "-c",
+                "import os; os.read(os.open('/dev/stor0p1', 0), 4096)"]))
+            stack.callback(lower.resume)
+            proc = pathlib.Path(f"/proc/{reader.pid}")
+
+            def reads():
+                return "folio" in (proc / "stack").read_text()
+            wait_until(reads, "somebody who reads")
+            reader.kill()
+            wait_until(lambda: "bdev_release" in (proc / "stack").read_text(),
+                       "who closes the disk")
+            opened = in_thread(lambda: os.close(
+                os.open("/dev/stor0p1", os.O_RDONLY)) or 1)
+            wait_until(opened.sleeps, "somebody who opens the disk")
+            in_thread(lambda: stor.raw_delete(name="up") or 1)()
+            equal([volume["name"] for volume in stor.dump()], ["low"],
+                  "volumes")
+        opened()
+        wait_until(lambda: error_of(lambda: os.close(os.open(
+            "/dev/stor0p2", os.O_RDWR | os.O_EXCL))) == 0,
+            "the end of the claim")
+        settle()
+        with Disk("/dev/stor0") as disk:
+            disk.write(0, bytes(devices[0].block))
+        stor.delete(name="low")
 
 
 def fill(folder, files):

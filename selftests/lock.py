@@ -218,6 +218,9 @@ def scanned(stor, devices):
         refused(errno.EBUSY,
                 "stor0 is locked and holds its I/O; unlock it first",
                 stor.set, "one", read_only=1)
+        refused(errno.ETIMEDOUT,
+                "backing: /dev/stor0 could not be opened within 10 s",
+                stor.new, "two", "/dev/stor0", blames="backing")
         equal(unlock(stor)["state"], "live", "state")
         join()
 

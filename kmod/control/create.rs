@@ -108,6 +108,8 @@ impl NewVolume {
             encryption = Some(made.0);
         }
         place.claim(backing.id(), extent)?;
+        // To find the key may have taken a while.
+        check_held(&self.backing, &backing)?;
 
         let failed = |e: Error| {
             Refusal::plain(
@@ -171,6 +173,10 @@ impl NewVolume {
             OpenError::Busy => refuse(
                 Errno::Busy,
                 format_args!("{path} is mounted or otherwise in use"),
+            ),
+            OpenError::TimedOut => refuse(
+                Errno::TimedOut,
+                format_args!("{path} could not be opened within 10 s"),
             ),
             OpenError::ReadOnly => refuse(Errno::Acces, format_args!("{path} is read-only")),
             OpenError::Gone => refuse(Errno::NxIo, format_args!("{path} has no device behind it")),

@@ -279,11 +279,12 @@ impl Volume {
             .store(shown.gate_count.load(Relaxed) + 1, Relaxed);
     }
 
-    /// Shows the disk to users. Called once. Reads the partition table; sleeps, but not for ever.
+    /// Shows the disk to users. Called once. Reads the partition table; sleeps, but not for ever. Once
+    /// it has succeeded, the volume is not dropped before [`Self::close`].
     pub(crate) fn show(&self) -> Result {
         if !self.disk.add()? {
             pr_warn!(
-                "stor{}: the partition table is not read yet: the backing does not answer\n",
+                "stor{}: the partition table is not read yet; until then the disk counts as open\n",
                 self.identity.index
             );
         }

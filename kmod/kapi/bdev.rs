@@ -77,10 +77,16 @@ impl BackingId {
     }
 }
 
+/// How long a device may take to be opened or closed before that is left to a worker, and how long
+/// a new disk's partition table is waited for.
+pub(super) const PATIENCE_MS: u32 = 10_000;
+
 /// Why a device can not be a backing.
 pub(crate) enum OpenError {
     /// Somebody else has claimed it.
     Busy,
+    /// It takes longer than [`PATIENCE_MS`], or the caller was killed.
+    TimedOut,
     /// It can not be written to.
     ReadOnly,
     /// There is no such device any more, or nothing behind its number.
@@ -98,18 +104,16 @@ pub(crate) enum OpenError {
 ///
 /// # Invariants
 ///
-/// `file` is an open file of a block device that was claimed with this module's holder, and this
-/// owns it. `bdev` is its device, valid as long as the file.
+/// `open` is a block device that is open and was claimed with this module's holder, and this owns
+/// it. `bdev` is that device, valid as long as it is open.
 pub(crate) struct Backing {
-    file: NonNull<bindings::file>,
+    open: NonNull<shim::stor_bdev>,
     bdev: NonNull<bindings::block_device>,
     writable: bool,
-    // Dropped after the file is closed: whoever is told that the device goes away finds the claim,
-    // and with it the module, or neither.
     _hold: ModuleHold,
 }
 
-// SAFETY: The file and its device can be used from, and closed by, any thread.
+// SAFETY: The device can be used from, and closed by, any thread.
 unsafe impl Send for Backing {}
 // SAFETY: All that a shared reference allows only reads fields that the block layer lets anybody
 // read while the device is open.
@@ -117,7 +121,8 @@ unsafe impl Sync for Backing {}
 
 impl Backing {
     /// Opens a device for reading and writing. With `or_read_only`, one that can not be written to
-    /// is opened for reading. May sleep. `hold` is kept until it is closed again.
+    /// is opened for reading. Sleeps, but not for ever: whoever opens or closes it, or a disk that it
+    /// is a part of, may wait for I/O. `hold` is kept until it is closed again.
     pub(crate) fn open(
         dev: DevT,
         or_read_only: bool,
@@ -131,26 +136,27 @@ impl Backing {
     }
 
     fn open_as(dev: DevT, writable: bool, hold: ModuleHold) -> Result<Self, OpenError> {
-        // SAFETY: The module's reference is kept as long as the file.
-        let file = unsafe { shim::stor_shim_bdev_open(dev.0, !writable) };
-        let file = match from_err_ptr(file) {
-            Ok(file) => file,
+        // SAFETY: The module's reference is kept as long as the device is open.
+        let open = unsafe { shim::stor_shim_bdev_open(dev.0, !writable, PATIENCE_MS) };
+        let open = match from_err_ptr(open) {
+            Ok(open) => open,
             Err(e) if e == EBUSY => return Err(OpenError::Busy),
             Err(e) if e == EROFS => return Err(OpenError::ReadOnly),
             Err(e) if e == ENXIO || e == ENODEV || e == ENOMEDIUM => return Err(OpenError::Gone),
+            Err(e) if e == ETIMEDOUT => return Err(OpenError::TimedOut),
             Err(e) => return Err(OpenError::Other(e)),
         };
-        let file = NonNull::new(file).ok_or(OpenError::Gone)?;
-        // SAFETY: `file` is an open file of a block device.
-        let bdev = unsafe { bindings::file_bdev(file.as_ptr()) };
+        let open = NonNull::new(open).ok_or(OpenError::Gone)?;
+        // SAFETY: The device is open.
+        let bdev = unsafe { shim::stor_shim_bdev_get(open.as_ptr()) };
         let Some(bdev) = NonNull::new(bdev) else {
-            // SAFETY: We own the file that was just opened.
-            unsafe { bindings::bdev_fput(file.as_ptr()) };
+            // SAFETY: It was just opened, and is ours.
+            unsafe { shim::stor_shim_bdev_close(open.as_ptr(), PATIENCE_MS) };
             return Err(OpenError::Gone);
         };
-        // INVARIANT: The file was opened above, and is owned from here on.
+        // INVARIANT: The device was opened above, and is owned from here on.
         let backing = Self {
-            file,
+            open,
             bdev,
             writable,
             _hold: hold,
@@ -217,9 +223,9 @@ impl Backing {
 
 impl Drop for Backing {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the file is ours. This gives up the claim at once, even if
-        // the last reference to the file goes later.
-        unsafe { bindings::bdev_fput(self.file.as_ptr()) };
+        // SAFETY: By the type invariant it is ours. Whoever closes it keeps the module until then:
+        // who is told that the device goes away finds the claim, and with it the module, or neither.
+        unsafe { shim::stor_shim_bdev_close(self.open.as_ptr(), PATIENCE_MS) };
     }
 }
 

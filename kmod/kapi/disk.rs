@@ -3,7 +3,7 @@
 //! A disk: how it comes, is changed behind its gate, and goes.
 
 use super::{
-    bdev::{Backing, DevName, DevT},
+    bdev::{Backing, DevName, DevT, PATIENCE_MS},
     limits::StackedLimits,
     queue::{Operations, QueueData, Queues, Tags},
     sys::shim,
@@ -28,9 +28,6 @@ use kernel::{
 const NEW: u32 = 0;
 const LIVE: u32 = 1;
 const GONE: u32 = 2;
-
-/// How long a new disk's partition table is waited for.
-const SCAN_PATIENCE_MS: u32 = 10_000;
 
 /// What the block layer calls on a disk of `T`, beside its queues.
 struct Table<T>(PhantomData<T>);
@@ -121,9 +118,7 @@ pub(crate) struct Disk<T: Operations> {
     state: Atomic<u32>,
     /// Its requests are kept back: see `gate.rs`.
     pub(super) held: Pin<KBox<Held>>,
-    /// There are links between the disk and its backing in sysfs.
-    linked: Atomic<bool>,
-    /// Who reads its partition table.
+    /// Who reads its partition table, and links it to its backing in sysfs.
     scan: Pin<KBox<Opaque<shim::stor_scan>>>,
     identity: KBox<shim::stor_identity>,
     tags: Tags,
@@ -235,7 +230,6 @@ impl<T: Operations> Disk<T> {
             data,
             state: Atomic::new(NEW),
             held,
-            linked: Atomic::new(false),
             scan,
             identity,
             tags,
@@ -251,7 +245,7 @@ impl<T: Operations> Disk<T> {
             bindings::set_capacity(disk, params.capacity.0);
             bindings::set_disk_ro(disk, params.read_only);
             shim::stor_shim_disk_match_nowait(disk, this.backing().as_ptr());
-            shim::stor_shim_scan_init(this.scan.get(), disk);
+            shim::stor_shim_scan_init(this.scan.get(), disk, this.backing().as_ptr());
             shim::stor_shim_disk_lock_classes(
                 disk,
                 this.classes.flush.as_ptr(),
@@ -274,7 +268,7 @@ impl<T: Operations> Disk<T> {
     }
 
     /// Shows the disk to users, and has its partition table read. Sleeps, but if the backing does
-    /// not answer, no longer than [`SCAN_PATIENCE_MS`]: then it gives back false, and the partitions
+    /// not answer, no longer than [`PATIENCE_MS`]: then it gives back false, and the partitions
     /// come when the backing answers.
     ///
     /// # Errors
@@ -298,32 +292,15 @@ impl<T: Operations> Disk<T> {
             self.state.store(GONE, Release);
             return Err(e);
         }
-        // SAFETY: Both devices are valid, and the lower one is claimed.
-        let linked = to_result(unsafe {
-            bindings::bd_link_disk_holder(self.backing().as_ptr(), self.disk.as_ptr())
-        });
-        match linked {
-            Ok(()) => self.linked.store(true, Release),
-            // Users may have opened the disk by now: it stays, without links in sysfs.
-            Err(e) => pr_warn!(
-                "no links from disk to backing in sysfs: error {}\n",
-                e.to_errno()
-            ),
-        }
         // SAFETY: The disk was added, and this happens once.
-        Ok(unsafe { shim::stor_shim_scan(self.scan.get(), SCAN_PATIENCE_MS) })
+        Ok(unsafe { shim::stor_shim_scan(self.scan.get(), PATIENCE_MS) })
     }
 
-    /// Hides the disk, after all its I/O has ended; does nothing if it is hidden. May sleep.
+    /// Hides the disk, after all its I/O has ended; does nothing if it is hidden. May sleep. To be
+    /// called after [`Self::close`]: its partition table was read, then, and nobody waits for that.
     pub(crate) fn remove(&self) {
         if self.state.cmpxchg(LIVE, GONE, Full).is_err() {
             return;
-        }
-        // SAFETY: Both devices are valid, and linked once.
-        unsafe {
-            if self.linked.load(Acquire) {
-                bindings::bd_unlink_disk_holder(self.backing().as_ptr(), self.disk.as_ptr());
-            }
         }
         // What is kept back could not end.
         self.release();

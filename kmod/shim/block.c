@@ -2,58 +2,10 @@
 /*
  * Block devices that volumes stand on, and the disks that volumes are.
  */
-#include <linux/file.h>
-#include <linux/module.h>
+#include <linux/delay.h>
 #include <linux/rcupdate.h>
-#include <linux/sched/mm.h>
 
 #include "shim.h"
-
-static void stor_mark_dead(struct block_device *bdev, bool surprise)
-	__releases(&bdev->bd_holder_lock)
-{
-	unsigned int noio;
-
-	/*
-	 * Under the lock the claim stands, and with it a reference to the
-	 * module. Keep one: the claim may go as soon as the lock does.
-	 */
-	__module_get(THIS_MODULE);
-	/*
-	 * What follows may walk up to a file system on our disk, which takes
-	 * locks of the same class.
-	 */
-	mutex_unlock(&bdev->bd_holder_lock);
-	/* The caller may be the one who has to get I/O going again. */
-	noio = memalloc_noio_save();
-	stor_backing_lost(bdev, surprise);
-	memalloc_noio_restore(noio);
-	module_put(THIS_MODULE);
-}
-
-static const struct blk_holder_ops stor_holder_ops = {
-	.mark_dead = stor_mark_dead,
-};
-
-/**
- * stor_shim_bdev_open - open a device exclusively
- * @dev: its number
- * @read_only: for reading only; else for writing, too
- *
- * All opens have one holder, so that they can share a device. The caller has a
- * reference to the module, and keeps it until it has closed the file.
- *
- * Return: the open file or an ERR_PTR().
- */
-struct file *stor_shim_bdev_open(dev_t dev, bool read_only)
-{
-	blk_mode_t mode = BLK_OPEN_READ;
-
-	if (!read_only)
-		mode |= BLK_OPEN_WRITE;
-	return bdev_file_open_by_dev(dev, mode, (void *)&stor_holder_ops,
-				     &stor_holder_ops);
-}
 
 bool stor_shim_bdev_read_only(struct block_device *bdev)
 {
@@ -104,90 +56,29 @@ void stor_shim_bdev_name(struct block_device *bdev, char *buf, size_t len)
 	scnprintf(buf, len, "%pg", bdev);
 }
 
-static void stor_scan_work(struct work_struct *work)
-{
-	struct stor_scan *scan = container_of(work, struct stor_scan, work);
-	struct gendisk *disk = scan->disk;
-	struct file *file;
-
-	/* That makes its pages ready to be read, and drops them at the end. */
-	file = bdev_file_open_by_dev(disk_devt(disk), BLK_OPEN_READ, NULL,
-				     NULL);
-	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
-	if (!IS_ERR(file)) {
-		mutex_lock(&disk->open_mutex);
-		bdev_disk_changed(disk, false);
-		mutex_unlock(&disk->open_mutex);
-		/* Who makes the volume may delete it as soon as it is told. */
-		__fput_sync(file);
-	}
-	complete_all(&scan->done);
-}
-
-/**
- * stor_shim_scan_init - have a disk added without a look at its partitions
- * @scan: what to prepare; it may be freed after stor_shim_scan_exit()
- * @disk: a disk that nobody can see yet
- */
-void stor_shim_scan_init(struct stor_scan *scan, struct gendisk *disk)
-{
-	INIT_WORK(&scan->work, stor_scan_work);
-	init_completion(&scan->done);
-	scan->disk = disk;
-	set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
-}
-
-/**
- * stor_shim_scan - have the partition table of a disk read, and wait, but not for ever
- * @scan: what stor_shim_scan_init() has prepared; the disk was added
- * @patience: for how long to wait, in ms
- *
- * Context: process; once.
- * Return: true if all partitions are known; else that comes later.
- */
-bool stor_shim_scan(struct stor_scan *scan, unsigned int patience)
-{
-	queue_work(system_dfl_long_wq, &scan->work);
-	return wait_for_completion_timeout(&scan->done,
-					   msecs_to_jiffies(patience));
-}
-
-/**
- * stor_shim_scan_is_done - whether the partition table was read
- * @scan: that of a disk that was added
- */
-bool stor_shim_scan_is_done(struct stor_scan *scan)
-{
-	return completion_done(&scan->done);
-}
-
-/**
- * stor_shim_scan_exit - wait for who reads the partition table
- * @scan: what stor_shim_scan_init() has prepared
- */
-void stor_shim_scan_exit(struct stor_scan *scan)
-{
-	flush_work(&scan->work);
-}
-
 /**
  * stor_shim_disk_claim_closed - shut a disk to openers unless somebody has it open
  * @disk: the disk
  * @close: called with @arg while nobody can open the disk; makes open() fail
  * @arg: for @close
  *
- * Nobody is waited for: who opens it, closes it or reads its partitions just now
- * may wait for I/O, and counts as one who has it open.
+ * Who opens it, closes it or reads its partitions just now may wait for I/O, and
+ * soon counts as one who has it open.
  *
+ * Context: process; sleeps for some 100 ms at most.
  * Return: false if the disk, or a partition of it, is open.
  */
 bool stor_shim_disk_claim_closed(struct gendisk *disk, void (*close)(void *),
 				 void *arg)
 {
+	unsigned int tries = 0;
 	bool closed;
 
-	if (!mutex_trylock(&disk->open_mutex))
-		return false;
+	while (!mutex_trylock(&disk->open_mutex)) {
+		if (++tries == 50)
+			return false;
+		usleep_range(1000, 2000);
+	}
 	closed = !disk_openers(disk);
 	if (closed)
 		close(arg);

@@ -279,12 +279,20 @@ struct stor_punt {
  * @work: reads it
  * @done: it was read
  * @disk: the disk
+ * @bdev: the device that it stands on
+ * @linked: they are linked in sysfs; set before @done
+ * @late: nobody waits for @done any more
  */
 struct stor_scan {
 	struct work_struct work;
 	struct completion done;
 	struct gendisk *disk;
+	struct block_device *bdev;
+	bool linked;
+	bool late;
 };
+
+struct stor_bdev;
 
 /* Types of keys; Rust has the same. */
 enum stor_key_type {
@@ -306,7 +314,10 @@ unsigned int stor_shim_noio_save(void);
 void stor_shim_noio_restore(unsigned int flags);
 void stor_shim_wait_for_callers(void);
 
-struct file *stor_shim_bdev_open(dev_t dev, bool read_only);
+struct stor_bdev *stor_shim_bdev_open(dev_t dev, bool read_only,
+				      unsigned int patience);
+void stor_shim_bdev_close(struct stor_bdev *bdev, unsigned int patience);
+struct block_device *stor_shim_bdev_get(struct stor_bdev *bdev);
 bool stor_shim_bdev_read_only(struct block_device *bdev);
 bool stor_shim_bdev_is_zoned(struct block_device *bdev);
 bool stor_shim_bdev_is_dead(struct block_device *bdev);
@@ -329,7 +340,8 @@ void stor_shim_disk_lock_classes(struct gendisk *disk,
 				 struct lock_class_key *elevator,
 				 struct lock_class_key *dispatch);
 void stor_shim_disk_mark_dead(struct gendisk *disk, bool surprise);
-void stor_shim_scan_init(struct stor_scan *scan, struct gendisk *disk);
+void stor_shim_scan_init(struct stor_scan *scan, struct gendisk *disk,
+			 struct block_device *bdev);
 bool stor_shim_scan(struct stor_scan *scan, unsigned int patience);
 bool stor_shim_scan_is_done(struct stor_scan *scan);
 void stor_shim_scan_exit(struct stor_scan *scan);

@@ -75,7 +75,7 @@ def dm(disk: str, target: str) -> typing.Iterator[str]:
         yield pathlib.Path("/dev/mapper/bench").resolve().name
     finally:
         run("udevadm", "settle")
-        run("dmsetup", "remove", "bench")
+        run("dmsetup", "remove", "--retry", "bench")
 
 
 def dm_crypt(disk: str, sector: int, *options: str) -> str:

@@ -135,7 +135,7 @@ def closed(stor, devices):
             proc = pathlib.Path(f"/proc/{reader.pid}")
 
             def reads():
-                return "folio" in (proc / "stack").read_text()
+                return "blkdev_read_iter" in (proc / "stack").read_text()
             wait_until(reads, "somebody who reads")
             reader.kill()
             wait_until(lambda: "bdev_release" in (proc / "stack").read_text(),

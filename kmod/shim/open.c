@@ -11,10 +11,12 @@
 #include <linux/completion.h>
 #include <linux/device_cgroup.h>
 #include <linux/file.h>
+#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/refcount.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 
 #include "shim.h"
 
@@ -23,6 +25,7 @@
  * @work: opens it, and later closes it
  * @done: it has done so
  * @users: who asked, and the worker
+ * @given_up: in stor_given_up, if nobody waits for it to be opened any more
  * @dev: its number
  * @read_only: for reading only; else for writing, too
  * @file: the open file, or why there is none; the first of worker and who asked
@@ -32,10 +35,19 @@ struct stor_bdev {
 	struct work_struct work;
 	struct completion done;
 	refcount_t users;
+	struct list_head given_up;
 	dev_t dev;
 	bool read_only;
 	struct file *file;
 };
+
+/*
+ * Opens that nobody waits for any more. Of a device there is one at most: who
+ * tries again and again shall not make a worker each time.
+ */
+static LIST_HEAD(stor_given_up);
+/* Protects that list; a leaf, taken by tasks. */
+static DEFINE_SPINLOCK(stor_given_up_lock);
 
 static void stor_mark_dead(struct block_device *bdev, bool surprise)
 	__releases(&bdev->bd_holder_lock)
@@ -80,7 +92,7 @@ static void stor_bdev_done(struct stor_bdev *bdev)
 {
 	/* Who is told may unload the module at once. */
 	module_put(THIS_MODULE);
-	complete(&bdev->done);
+	complete_all(&bdev->done);
 	stor_bdev_put(bdev);
 }
 
@@ -95,14 +107,19 @@ static void stor_open_work(struct work_struct *work)
 	/* One holder for all, so that they can share a device. */
 	file = bdev_file_open_by_dev(bdev->dev, mode, (void *)&stor_holder_ops,
 				     &stor_holder_ops);
+	if (cmpxchg(&bdev->file, NULL, file)) {
+		if (!IS_ERR(file))
+			__fput_sync(file);
+		spin_lock(&stor_given_up_lock);
+		list_del(&bdev->given_up);
+		spin_unlock(&stor_given_up_lock);
+	}
 	/*
-	 * What it has put may be the last of a disk of ours, and needs the
-	 * module.
+	 * What was put then may be the last of a disk of ours, and needs the
+	 * module. It is put by a worker, who may have to wait for others.
 	 */
 	if (IS_ERR(file))
 		flush_delayed_fput();
-	if (cmpxchg(&bdev->file, NULL, file) && !IS_ERR(file))
-		__fput_sync(file);
 	stor_bdev_done(bdev);
 }
 
@@ -110,6 +127,8 @@ static void stor_close_work(struct work_struct *work)
 {
 	struct stor_bdev *bdev = container_of(work, struct stor_bdev, work);
 
+	/* The device is free for others even if there is data to be written. */
+	bdev_yield_claim(bdev->file);
 	__fput_sync(bdev->file);
 	stor_bdev_done(bdev);
 }
@@ -120,6 +139,34 @@ static void stor_bdev_ask(struct stor_bdev *bdev, work_func_t function)
 	init_completion(&bdev->done);
 	__module_get(THIS_MODULE);
 	queue_work(system_dfl_long_wq, &bdev->work);
+}
+
+/*
+ * Nobody waits for it to be opened: gives what has become of it, or
+ * ERR_PTR(-ETIMEDOUT), and then the worker closes it again.
+ */
+static struct file *stor_give_up(struct stor_bdev *bdev)
+{
+	struct file *file;
+
+	spin_lock(&stor_given_up_lock);
+	file = cmpxchg(&bdev->file, NULL, ERR_PTR(-ETIMEDOUT));
+	if (!file)
+		list_add(&bdev->given_up, &stor_given_up);
+	spin_unlock(&stor_given_up_lock);
+	return file ?: ERR_PTR(-ETIMEDOUT);
+}
+
+static bool stor_is_given_up(dev_t dev)
+{
+	struct stor_bdev *bdev;
+	bool found = false;
+
+	spin_lock(&stor_given_up_lock);
+	list_for_each_entry(bdev, &stor_given_up, given_up)
+		found |= bdev->dev == dev;
+	spin_unlock(&stor_given_up_lock);
+	return found;
 }
 
 /**
@@ -133,12 +180,14 @@ static void stor_bdev_ask(struct stor_bdev *bdev, work_func_t function)
  *
  * Context: process.
  * Return: the open device, for stor_shim_bdev_close(), or an ERR_PTR(): -ETIMEDOUT
- * if it is not open by then, or the task is killed.
+ * if it is not open by then, or the task is killed, or that has happened before
+ * and it is not over.
  */
 struct stor_bdev *stor_shim_bdev_open(dev_t dev, bool read_only,
 				      unsigned int patience)
 {
 	struct stor_bdev *bdev;
+	struct file *file;
 	int err;
 
 	/* The worker is in no cgroup that forbids anything. */
@@ -147,6 +196,8 @@ struct stor_bdev *stor_shim_bdev_open(dev_t dev, bool read_only,
 					 DEVCG_ACC_READ | DEVCG_ACC_WRITE);
 	if (err)
 		return ERR_PTR(err);
+	if (stor_is_given_up(dev))
+		return ERR_PTR(-ETIMEDOUT);
 	bdev = kzalloc_obj(*bdev);
 	if (!bdev)
 		return ERR_PTR(-ENOMEM);
@@ -154,19 +205,13 @@ struct stor_bdev *stor_shim_bdev_open(dev_t dev, bool read_only,
 	bdev->dev = dev;
 	bdev->read_only = read_only;
 	stor_bdev_ask(bdev, stor_open_work);
-	if (!stor_wait(&bdev->done, patience)) {
-		if (!cmpxchg(&bdev->file, NULL, ERR_PTR(-ETIMEDOUT))) {
-			stor_bdev_put(bdev);
-			return ERR_PTR(-ETIMEDOUT);
-		}
-		/* Nothing is left that it would wait for. */
-		wait_for_completion(&bdev->done);
-	}
-	if (IS_ERR(bdev->file)) {
-		err = PTR_ERR(bdev->file);
+	file = stor_wait(&bdev->done, patience) ? bdev->file : stor_give_up(bdev);
+	if (IS_ERR(file)) {
 		stor_bdev_put(bdev);
-		return ERR_PTR(err);
+		return ERR_CAST(file);
 	}
+	/* If it was opened just now, nothing is left that it would wait for. */
+	wait_for_completion(&bdev->done);
 	return bdev;
 }
 
@@ -184,7 +229,9 @@ void stor_shim_bdev_close(struct stor_bdev *bdev, unsigned int patience)
 	refcount_inc(&bdev->users);
 	/* The worker that has opened it is done with all but its reference. */
 	stor_bdev_ask(bdev, stor_close_work);
-	stor_wait(&bdev->done, patience);
+	if (!stor_wait(&bdev->done, patience))
+		pr_warn("stor: backing %u:%u is not closed yet\n",
+			MAJOR(bdev->dev), MINOR(bdev->dev));
 	stor_bdev_put(bdev);
 }
 
@@ -214,19 +261,26 @@ static void stor_scan_work(struct work_struct *work)
 	err = bd_prepare_to_claim(disk->part0, scan, NULL);
 	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 	if (!err) {
-		set_bit(GD_NEED_PART_SCAN, &disk->state);
+		/*
+		 * That makes its pages ready to be read, and drops them at the
+		 * end. By GD_NEED_PART_SCAN somebody else could come to read
+		 * them, and be killed.
+		 */
 		file = bdev_file_open_by_dev(disk_devt(disk), BLK_OPEN_READ,
 					     NULL, NULL);
-		/* Who makes the volume may delete it as soon as it is told. */
-		if (!IS_ERR(file))
+		if (!IS_ERR(file)) {
+			mutex_lock(&disk->open_mutex);
+			bdev_disk_changed(disk, false);
+			mutex_unlock(&disk->open_mutex);
+			/* Who is told may delete the volume at once. */
 			__fput_sync(file);
-		clear_bit(GD_NEED_PART_SCAN, &disk->state);
+		}
 		bd_abort_claiming(disk->part0, scan);
 	}
+	if (xchg(&scan->state, STOR_SCAN_DONE) == STOR_SCAN_LATE)
+		pr_info("stor: %s: the partition table %s\n", disk->disk_name,
+			err ? "was not read, the disk is in use" : "is read now");
 	complete_all(&scan->done);
-	if (READ_ONCE(scan->late))
-		pr_info("stor: %s: the partition table is read now\n",
-			disk->disk_name);
 }
 
 /**
@@ -246,7 +300,7 @@ void stor_shim_scan_init(struct stor_scan *scan, struct gendisk *disk,
 	scan->disk = disk;
 	scan->bdev = bdev;
 	scan->linked = false;
-	scan->late = false;
+	scan->state = STOR_SCAN_NEW;
 	set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
 }
 
@@ -255,18 +309,21 @@ void stor_shim_scan_init(struct stor_scan *scan, struct gendisk *disk,
  * @scan: what stor_shim_scan_init() has prepared; the disk was added
  * @patience: for how long to wait, in ms
  *
- * Before that, disk and device are linked in sysfs.
+ * Before that, disk and device are linked in sysfs. If somebody has claimed the
+ * disk by then, it is not read.
  *
  * Context: process; once.
- * Return: true if all partitions are known; else that comes later.
+ * Return: true if that is done; else it comes later.
  */
 bool stor_shim_scan(struct stor_scan *scan, unsigned int patience)
 {
 	queue_work(system_dfl_long_wq, &scan->work);
 	if (stor_wait(&scan->done, patience))
 		return true;
-	WRITE_ONCE(scan->late, true);
-	return completion_done(&scan->done);
+	if (xchg(&scan->state, STOR_SCAN_LATE) != STOR_SCAN_DONE)
+		return false;
+	wait_for_completion(&scan->done);
+	return true;
 }
 
 /**

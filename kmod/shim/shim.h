@@ -274,6 +274,12 @@ struct stor_punt {
 	struct workqueue_struct *wq;
 };
 
+enum stor_scan_state {
+	STOR_SCAN_NEW,
+	STOR_SCAN_LATE,
+	STOR_SCAN_DONE,
+};
+
 /**
  * struct stor_scan - who reads the partition table of a disk, when it is new
  * @work: reads it
@@ -281,7 +287,7 @@ struct stor_punt {
  * @disk: the disk
  * @bdev: the device that it stands on
  * @linked: they are linked in sysfs; set before @done
- * @late: nobody waits for @done any more
+ * @state: whether it was read, or nobody waits for @done any more; what comes last
  */
 struct stor_scan {
 	struct work_struct work;
@@ -289,7 +295,7 @@ struct stor_scan {
 	struct gendisk *disk;
 	struct block_device *bdev;
 	bool linked;
-	bool late;
+	enum stor_scan_state state;
 };
 
 struct stor_bdev;

@@ -351,10 +351,10 @@ def shared(stor, devices):
             stack.callback(hanging.kill)
             stack.callback(hangs.resume)
             inflight = "/sys/block/stor0/stor/inflight"
-            wait_until(lambda: number_of(inflight) > 0, "writes that hang")
-            hang = steady(lambda: number_of(inflight))
-            note(f"{hang} writes hang")
-            check(hang * size >= half, "memory is left for whoever comes")
+            # Nothing is left for whoever comes.
+            wait_until(lambda: number_of(inflight) * size >= half,
+                       "writes that hang", 30)
+            note(f"{steady(lambda: number_of(inflight))} writes hang")
             working = Fio({"two": {}}, **common, filename="/dev/stor1",
                           rw="randwrite", bs=4096, iodepth=16, size="8m",
                           io_size="4m")

@@ -27,12 +27,8 @@ pub(crate) mod sysfs;
 mod trace;
 pub(crate) mod transform;
 
-use kernel::prelude::*;
-
 /// Version of the module, as `modinfo` shows it.
 pub(crate) fn version() -> &'static str {
-    CStr::from_bytes_until_nul(sys::shim::STOR_VERSION)
-        .ok()
-        .and_then(|version| version.to_str().ok())
-        .unwrap_or("")
+    // Kbuild has it from tools/Cargo.toml.
+    env!("STOR_VERSION")
 }

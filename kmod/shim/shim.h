@@ -51,9 +51,6 @@ struct stor_identity {
 	ssize_t (*show)(struct gendisk *disk, enum stor_sysfs what, char *buf);
 };
 
-/* Version of the module. */
-#define STOR_VERSION "0.1.0"
-
 /* Constants that bindgen can not read from their macros. */
 enum stor_shim_const {
 	STOR_SHIM_STS_NOTSUPP = (__force int)BLK_STS_NOTSUPP,

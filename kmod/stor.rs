@@ -3,11 +3,12 @@
 //! stor: a stacking block driver for the disks of virtual machines.
 //!
 //! What exists, and in which order it starts and stops. Who may know whom:
-//! `control` → `front` → `engine` → `model`; all of them may use `kapi`; `model` uses nothing.
+//! `control` → `front` → `engine` → `io` → `kapi`; `model` uses nothing, and may be used by all.
 
 mod control;
 mod engine;
 mod front;
+mod io;
 mod kapi;
 // `pub`, and what is only used by the tools, is there for the crate that the host compiles of the
 // same files.
@@ -42,19 +43,15 @@ fn counts() -> bool {
 /// The loaded module. The control plane is all there is at first; volumes come through it, and
 /// each holds a reference to the module, so that none is left when this is dropped.
 struct Stor {
-    // Dropped in this order.
     _control: control::Control,
-    _data: kapi::data::Common,
 }
 
 impl kernel::Module for Stor {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let data = kapi::data::Common::new()?;
-        let control = control::Control::new()?;
+        let control = control::Control::new(engine::Common::new()?)?;
         pr_info!("version {}\n", kapi::version());
         Ok(Self {
             _control: control,
-            _data: data,
         })
     }
 }

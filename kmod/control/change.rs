@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     front::{Change, Changing, Lock, Volume},
-    kapi::{gate::GateError, genl::notify, sys::uapi::*},
+    io::gate::GateError,
+    kapi::{genl::notify, sys::uapi::*},
     model::{
         attrs::Attrs,
         extent,
@@ -50,7 +51,7 @@ pub(super) fn set(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal>
             if let Some(encryption) = &*volume.encryption() {
                 encryption.geometry.check_length(length)?;
             }
-            volume.extent().resize(length, &room)
+            volume.status().extent.resize(length, &room)
         })
         .transpose()?;
     let change = Change { length, read_only };
@@ -104,9 +105,9 @@ pub(super) fn lock(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal
 /// Gives a locked volume its key again.
 pub(super) fn unlock(volume: &Arc<Volume>, attrs: Attrs<'_>) -> Result<(), Refusal> {
     let changing = changing(volume)?;
-    let (key, shown) = unlock_key(volume, attrs.get(STOR_A_VOLUME_KEY as u16))?;
+    let (key, status) = unlock_key(volume, attrs.get(STOR_A_VOLUME_KEY as u16))?;
     changing
-        .unlock(key, shown)
+        .unlock(key, status)
         .map_err(|why| at_gate(volume, None, why))?;
     drop(changing);
     tell(volume);
@@ -144,10 +145,6 @@ fn at_gate(volume: &Volume, field: Option<Field>, why: GateError) -> Refusal {
             Errno::Busy,
             field.unwrap_or(Field::Length),
             format_args!("stor{index} is open"),
-        ),
-        GateError::Held => Refusal::plain(
-            Errno::Busy,
-            format_args!("stor{index} is locked and holds its I/O; unlock it first"),
         ),
         GateError::Timeout => Refusal::plain(
             Errno::TimedOut,

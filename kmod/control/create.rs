@@ -9,7 +9,11 @@ use super::{
     registry::{EVENTS, REGISTRY},
 };
 use crate::{
-    front::{is_held_below, level_above, Volume, MAX_LEVEL},
+    front::{New, Volume},
+    io::{
+        disk::is_held_below,
+        lower::{level_above, MAX_LEVEL},
+    },
     kapi::{
         bdev::{self, Backing, OpenError},
         genl::notify,
@@ -89,7 +93,7 @@ impl NewVolume {
 
     /// Makes the volume and shows it to users.
     pub(super) fn make(self) -> Result<Arc<Volume>, Refusal> {
-        let uuid = self.uuid.unwrap_or_else(crate::kapi::disk::random_uuid);
+        let uuid = self.uuid.unwrap_or_else(crate::kapi::global::random_uuid);
         let place = REGISTRY.lock().reserve(self.name, uuid, self.index)?;
         let backing = self.open()?;
         check_held(&self.backing, &backing)?;
@@ -123,16 +127,17 @@ impl NewVolume {
                 format_args!("the disk could not be made: error {}", e.to_errno()),
             )
         };
-        let volume = Volume::new(
-            place.identity(),
-            self.backing,
+        let new = New {
+            identity: place.identity(),
+            path: self.backing,
             backing,
             extent,
-            self.read_only,
+            read_only: self.read_only,
             encryption,
-            crate::counts(),
-        )
-        .map_err(failed)?;
+            counted: crate::counts(),
+        };
+        let common = REGISTRY.lock().common()?;
+        let volume = Volume::new(new, &common).map_err(failed)?;
         volume.show().map_err(failed)?;
         let event = EVENTS.lock();
         let lost = place.publish(volume.clone());

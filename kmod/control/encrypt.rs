@@ -4,12 +4,13 @@
 
 use super::message::c_string;
 use crate::{
-    engine::SealingKey,
-    front::{handed_on_below, Encryption, ShownEncryption, ShownEngine, ShownKey, Volume},
+    engine::EncryptionKey,
+    front::{Encryption, EncryptionStatus, EngineStatus, KeyStatus, Volume},
+    io::lower::is_inline_below,
     kapi::{
         bdev::Backing,
-        blkcrypto::{InlineKey, Who},
         cipher::{Key, KeyProof, Xts},
+        inline_key::{InlineKey, Who},
         sys::uapi::*,
     },
     model::{
@@ -106,28 +107,28 @@ impl NewEncryption {
         let (key, engine) = match (self.engine, geometry.check_inline(bits)) {
             (WantedEngine::BlkCrypto, Err(refusal)) => return Err(refusal),
             (WantedEngine::BlkCrypto, Ok(())) => {
-                below(make_inline(&key, backing, geometry.sector(), Who::Either)?)
+                inline(make_inline(&key, backing, geometry.sector(), Who::Either)?)
             }
             (WantedEngine::Auto, Ok(())) => {
                 match InlineKey::new(backing, &key, geometry.sector(), Who::Hardware) {
-                    Ok(key) => below(key),
+                    Ok(key) => inline(key),
                     Err(e) if e == ENOMEM => return Err(Refusal::no_memory()),
                     Err(_) => here(cipher)?,
                 }
             }
             (WantedEngine::Auto | WantedEngine::Software, _) => here(cipher)?,
         };
-        let shown = ShownEncryption {
+        let status = EncryptionStatus {
             geometry,
             discard: self.discard,
-            key: ShownKey {
+            key: KeyStatus {
                 name: self.name,
                 bits,
                 proof,
                 engine,
             },
         };
-        Ok((Encryption { key, shown }, extent))
+        Ok((Encryption { key, status }, extent))
     }
 }
 
@@ -136,14 +137,14 @@ impl NewEncryption {
 pub(super) fn unlock_key(
     volume: &Volume,
     given: Option<Attr<'_>>,
-) -> Result<(SealingKey, ShownKey), Refusal> {
+) -> Result<(EncryptionKey, KeyStatus), Refusal> {
     let not_locked = || {
         Refusal::plain(
             Errno::Already,
             format_args!("volume {} is not locked", volume.identity().name),
         )
     };
-    volume.locked().ok_or_else(not_locked)?;
+    volume.status().lock.ok_or_else(not_locked)?;
     if let Some(key) = given {
         key_name(key.string())?;
     }
@@ -164,8 +165,8 @@ pub(super) fn unlock_key(
         let encryption = volume.encryption();
         let shown = encryption.as_ref().ok_or_else(not_locked)?;
         let native = match shown.key.engine {
-            ShownEngine::Software { .. } => None,
-            ShownEngine::BlkCrypto { is_native } => Some(is_native),
+            EngineStatus::Software { .. } => None,
+            EngineStatus::BlkCrypto { is_native } => Some(is_native),
         };
         let is_same = shown.key.proof == proof && shown.key.bits == bits;
         (is_same, shown.geometry.sector(), native)
@@ -180,16 +181,16 @@ pub(super) fn unlock_key(
     let (key, engine) = match native {
         None => here(cipher)?,
         // Its disk was made for who encrypted before.
-        Some(true) => below(make_inline(&key, volume.backing(), sector, Who::Hardware)?),
-        Some(false) => below(make_inline(&key, volume.backing(), sector, Who::Kernel)?),
+        Some(true) => inline(make_inline(&key, volume.backing(), sector, Who::Hardware)?),
+        Some(false) => inline(make_inline(&key, volume.backing(), sector, Who::Kernel)?),
     };
-    let shown = ShownKey {
+    let status = KeyStatus {
         name,
         bits,
         proof,
         engine,
     };
-    Ok((key, shown))
+    Ok((key, status))
 }
 
 /// Prepares the cipher with a key, and with it what tells that from another. May sleep.
@@ -225,23 +226,23 @@ fn make_cipher(key: &Key) -> Result<(Xts, KeyProof), Refusal> {
 }
 
 /// Has the module encrypt.
-fn here(cipher: Xts) -> Result<(SealingKey, ShownEngine), Refusal> {
-    let engine = ShownEngine::Software {
+fn here(cipher: Xts) -> Result<(EncryptionKey, EngineStatus), Refusal> {
+    let engine = EngineStatus::Software {
         driver: CString::try_from(cipher.driver()).map_err(|_| Refusal::no_memory())?,
         is_fast: cipher.is_fast(),
     };
-    Ok((SealingKey::Here(cipher), engine))
+    Ok((EncryptionKey::Here(cipher), engine))
 }
 
-/// Has who is below encrypt.
-fn below(key: InlineKey) -> (SealingKey, ShownEngine) {
-    let engine = ShownEngine::BlkCrypto {
+/// Has it done inline.
+fn inline(key: InlineKey) -> (EncryptionKey, EngineStatus) {
+    let engine = EngineStatus::BlkCrypto {
         is_native: key.is_native(),
     };
-    (SealingKey::Below(key), engine)
+    (EncryptionKey::Inline(key), engine)
 }
 
-/// Prepares a key for who is below. May sleep.
+/// Prepares a key for inline encryption. May sleep.
 fn make_inline(key: &Key, backing: &Backing, sector: u32, who: Who) -> Result<InlineKey, Refusal> {
     let refuse =
         |errno, why: core::fmt::Arguments<'_>| Refusal::field(errno, Field::CryptoEngine, why);
@@ -267,7 +268,7 @@ fn make_inline(key: &Key, backing: &Backing, sector: u32, who: Who) -> Result<In
     })?;
     // The kernel has a supply for all: one that waits for some of it may keep what the other, below,
     // waits for.
-    if !key.is_native() && handed_on_below(backing) {
+    if !key.is_native() && is_inline_below(backing) {
         return Err(refuse(
             Errno::Loop,
             format_args!("blk-crypto: a volume below is encrypted so, too"),

@@ -3,7 +3,7 @@
 //! What a message tells of a volume, and which one it asks for.
 
 use crate::{
-    front::{Lock, ShownEngine, Volume},
+    front::{EngineStatus, Lock, State, Volume},
     kapi::{genl::Writer, sys::uapi::*},
     model::{attrs::Attrs, name::Name, refusal::Refusal, select::Selector},
 };
@@ -37,23 +37,20 @@ pub(super) fn c_string(bytes: &[u8]) -> Result<CString> {
 /// Writes all attributes of a volume. Allocates nothing.
 pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     let identity = volume.identity();
-    let extent = volume.extent();
+    let status = volume.status();
     let backing = volume.backing();
     let encryption = volume.encryption();
-    let locked = volume.locked();
-    let state = if volume.is_failed() {
-        stor_volume_state_STOR_VOLUME_STATE_FAILED
-    } else if locked.is_some() {
-        stor_volume_state_STOR_VOLUME_STATE_LOCKED
-    } else {
-        stor_volume_state_STOR_VOLUME_STATE_LIVE
+    let state = match status.state {
+        State::Live => stor_volume_state_STOR_VOLUME_STATE_LIVE,
+        State::Failed => stor_volume_state_STOR_VOLUME_STATE_FAILED,
+        State::Locked => stor_volume_state_STOR_VOLUME_STATE_LOCKED,
     };
     message.put_string(STOR_A_VOLUME_NAME, identity.name.as_bytes())?;
     message.put_bytes(STOR_A_VOLUME_UUID, &identity.uuid)?;
     message.put_u32(STOR_A_VOLUME_INDEX, identity.index)?;
     message.put_string(STOR_A_VOLUME_BACKING, volume.path().to_bytes())?;
-    message.put_u64(STOR_A_VOLUME_OFFSET, extent.start().0)?;
-    message.put_u64(STOR_A_VOLUME_LENGTH, extent.length().0)?;
+    message.put_u64(STOR_A_VOLUME_OFFSET, status.extent.start().0)?;
+    message.put_u64(STOR_A_VOLUME_LENGTH, status.extent.length().0)?;
     message.put_u32(STOR_A_VOLUME_STATE, state)?;
     message.put_string(STOR_A_VOLUME_DISK, volume.disk_name().as_bytes())?;
     message.put_u32(STOR_A_VOLUME_DEV_MAJOR, volume.dev().major())?;
@@ -69,11 +66,10 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
         STOR_A_VOLUME_PHYSICAL_BLOCK_SIZE,
         volume.physical_block_size(),
     )?;
-    let (count, last, longest) = volume.gate();
-    message.put_u8(STOR_A_VOLUME_READ_ONLY, volume.is_read_only().into())?;
-    message.put_u64(STOR_A_VOLUME_GATE_COUNT, count)?;
-    message.put_u64(STOR_A_VOLUME_GATE_LAST, last)?;
-    message.put_u64(STOR_A_VOLUME_GATE_LONGEST, longest)?;
+    message.put_u8(STOR_A_VOLUME_READ_ONLY, status.read_only.into())?;
+    message.put_u64(STOR_A_VOLUME_GATE_COUNT, status.gate_count)?;
+    message.put_u64(STOR_A_VOLUME_GATE_LAST, status.gate_last)?;
+    message.put_u64(STOR_A_VOLUME_GATE_LONGEST, status.gate_longest)?;
     let Some(encryption) = encryption.as_ref() else {
         return Ok(());
     };
@@ -81,12 +77,12 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
     message.put_string(STOR_A_VOLUME_KEY, key.name.to_bytes())?;
     message.put_string(STOR_A_VOLUME_CIPHER, b"aes-xts-plain64")?;
     let engine = match &key.engine {
-        ShownEngine::Software { driver, is_fast } => {
+        EngineStatus::Software { driver, is_fast } => {
             message.put_string(STOR_A_VOLUME_CIPHER_DRIVER, driver.to_bytes())?;
             message.put_u8(STOR_A_VOLUME_CIPHER_SLOW, (!is_fast).into())?;
             stor_crypto_engine_STOR_CRYPTO_ENGINE_SOFTWARE
         }
-        ShownEngine::BlkCrypto { is_native } => {
+        EngineStatus::BlkCrypto { is_native } => {
             message.put_u8(STOR_A_VOLUME_CRYPTO_NATIVE, (*is_native).into())?;
             stor_crypto_engine_STOR_CRYPTO_ENGINE_BLK_CRYPTO
         }
@@ -100,7 +96,7 @@ pub(super) fn describe(message: &mut Writer<'_>, volume: &Volume) -> Result {
         geometry.iv_large_sectors().into(),
     )?;
     message.put_u8(STOR_A_VOLUME_DISCARD, encryption.discard.into())?;
-    match locked {
+    match status.lock {
         Some(Lock::Hold) => {
             message.put_u32(STOR_A_VOLUME_LOCK, stor_volume_lock_STOR_VOLUME_LOCK_HOLD)
         }

@@ -14,8 +14,8 @@ mod message;
 mod registry;
 mod stat;
 
-use crate::kapi::genl::Registration;
-use kernel::prelude::*;
+use crate::{engine::Common, kapi::genl::Registration};
+use kernel::{prelude::*, sync::Arc};
 
 /// The control plane, open for commands as long as this exists.
 pub(crate) struct Control {
@@ -23,13 +23,14 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Opens the control plane. Called once.
-    pub(crate) fn new() -> Result<Self> {
+    /// Opens the control plane. `common` is what volumes have in common. Called once.
+    pub(crate) fn new(common: Arc<Common>) -> Result<Self> {
         crate::kapi::global::init_global!(registry::REGISTRY);
         crate::kapi::global::init_global!(registry::EVENTS);
-        Ok(Self {
-            family: Some(Registration::new()?),
-        })
+        let mut control = Self { family: None };
+        registry::REGISTRY.lock().set_common(Some(common));
+        control.family = Some(Registration::new()?);
+        Ok(control)
     }
 }
 
@@ -38,5 +39,7 @@ impl Drop for Control {
         // No command from here on, and no volume: each would hold the module.
         self.family = None;
         crate::kapi::global::wait_for_callers();
+        let common = registry::REGISTRY.lock().set_common(None);
+        drop(common);
     }
 }

@@ -16,6 +16,7 @@
 //! together, so that listeners see events in the order of the changes.
 
 use crate::{
+    engine::Common,
     front::{Identity, Volume},
     kapi::{
         bdev::BackingId,
@@ -70,7 +71,7 @@ impl Entry {
         match &self.state {
             State::Coming(place) => place.map(|place| (place.backing, place.extent)),
             State::Live(volume) | State::Going(volume) => {
-                let extent = self.claim.unwrap_or_else(|| volume.extent());
+                let extent = self.claim.unwrap_or_else(|| volume.status().extent);
                 Some((volume.backing().id(), extent))
             }
         }
@@ -91,6 +92,8 @@ impl Entry {
 /// Names, UUIDs and indexes are unique. Ranges on one device do not overlap. `generation` is not
 /// 0, and another one after each change that a dump can see.
 pub(super) struct Registry {
+    /// What volumes have in common, as long as the control plane is open.
+    common: Option<Arc<Common>>,
     generation: u32,
     entries: KVec<Entry>,
 }
@@ -98,9 +101,22 @@ pub(super) struct Registry {
 impl Registry {
     const fn new() -> Self {
         Self {
+            common: None,
             generation: 1,
             entries: KVec::new(),
         }
+    }
+
+    /// Takes what volumes have in common, or, as nothing drops a static, gives it up.
+    pub(super) fn set_common(&mut self, common: Option<Arc<Common>>) -> Option<Arc<Common>> {
+        core::mem::replace(&mut self.common, common)
+    }
+
+    /// What volumes have in common.
+    pub(super) fn common(&self) -> Result<Arc<Common>, Refusal> {
+        self.common.clone().ok_or_else(|| {
+            Refusal::plain(Errno::Busy, format_args!("the module is being unloaded"))
+        })
     }
 
     /// Notes that something of a volume has changed that a dump shows; false if it is no longer in
@@ -246,7 +262,7 @@ impl Registry {
                 format_args!("{} overlaps volume {}", extent.length(), identity.name),
             ));
         }
-        let now = volume.extent();
+        let now = volume.status().extent;
         if let Some(entry) = self.entry_of(volume) {
             entry.claim = Some(if now.length() > extent.length() {
                 now

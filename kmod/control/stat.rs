@@ -5,9 +5,9 @@
 use super::{message::selector, registry::REGISTRY};
 use crate::{
     front::Volume,
+    io::stat::{next_cpu, now, Counters, Stat, Work, OPS, STAGES, STATUSES},
     kapi::{
         genl::{Dump, Writer},
-        stat::{next_cpu, now, Stat, Work, OPS, STAGES, STATUSES},
         sys::uapi::*,
     },
     model::{attrs::Attrs, cursor::Cursor, histogram::BUCKETS, refusal::Refusal, select::Selector},
@@ -152,10 +152,11 @@ fn one_part(
     cpu: Option<u32>,
     part: Part,
 ) -> bool {
+    let counters = || volume.counters(cpu).unwrap_or_else(Counters::none);
     match part {
         Part::Op(op) => {
             let time = now();
-            let counters = stat.counters(cpu);
+            let counters = counters();
             dump.entry(STOR_CMD_STAT_GET, |message| {
                 head(message, volume, cpu)?;
                 message.put_u64(STOR_A_STAT_TIME, time)?;
@@ -166,7 +167,7 @@ fn one_part(
             })
         }
         Part::Failed(status) => {
-            let failed = stat.counters(cpu).failed()[status];
+            let failed = counters().failed()[status];
             failed == 0
                 || dump.entry(STOR_CMD_STAT_GET, |message| {
                     head(message, volume, cpu)?;
@@ -175,7 +176,7 @@ fn one_part(
                 })
         }
         Part::Worked(work) => {
-            let bytes = stat.counters(cpu).worked(work);
+            let bytes = counters().worked(work);
             let (op, stage) = work.op_and_stage();
             bytes == 0
                 || dump.entry(STOR_CMD_STAT_GET, |message| {

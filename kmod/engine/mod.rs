@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The stages of an I/O's way, and what they know.
+//! The stages of an I/O's path, and what they know.
 //!
-//! Two stages exist so far: [`seal`], which encrypts unless who is below does, and [`lower`], which
-//! sends a request to its backing. The edge to the front is [`submit`]: the front gives it requests,
-//! and what they are to be served by.
+//! [`Stages`] has their order, in one function. What they know of one volume hangs from it, and what
+//! they share from one [`Common`], which the module makes; there is nothing static here. Whoever
+//! owns the disk knows none of these types: see [`crate::io::edge`].
 
-mod lower;
-mod seal;
+mod encrypt;
+mod stages;
 
-pub(crate) use lower::submit;
-pub(crate) use seal::{Seal, Sealing, SealingKey};
+pub(crate) use crate::io::data::Common;
+pub(crate) use encrypt::{Encryption, EncryptionKey};
+pub(crate) use stages::Stages;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest-facing half: a volume, its disk, and the life of a request.
+//! The guest-facing half: what a volume is, how it changes, and what is told of it.
 
-mod encrypt;
-mod serve;
+mod encryption;
+mod status;
 mod volume;
 
-pub(crate) use encrypt::{Encryption, Lock, ShownEncryption, ShownEngine, ShownKey};
-pub(crate) use serve::{handed_on_below, is_held_below, level_above, MAX_LEVEL};
-pub(crate) use volume::{Change, Changing, Identity, Volume};
+pub(crate) use encryption::{Encryption, EncryptionStatus, EngineStatus, KeyStatus, Lock};
+pub(crate) use status::State;
+pub(crate) use volume::{Change, Changing, Identity, New, Volume};

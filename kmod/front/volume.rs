@@ -3,21 +3,20 @@
 //! A volume and its disk.
 
 use super::{
-    encrypt::{Encryption, Lock, ShownEncryption, ShownKey},
-    serve::{handed_on_below, level_above, Config, Front, Shown},
+    encryption::{Encryption, EncryptionStatus, KeyStatus, Lock},
+    status::{Facts, Shown, Status},
 };
 use crate::{
-    engine::{Sealing, SealingKey},
-    kapi::{
-        bdev::{Backing, DevName, DevT},
+    engine::{self, Common, EncryptionKey, Stages},
+    io::{
         disk::{Disk, Params},
-        gate::{Closed, GateError},
+        gate::GateError,
         limits::StackedLimits,
         lower::Lower,
-        queue::Operations,
-        stat::Stat,
+        stat::{Counters, Stat},
     },
-    model::{extent::Extent, name::Name, select::Uuid, units::Bytes},
+    kapi::bdev::{Backing, DevName, DevT},
+    model::{extent::Extent, name::Name, select::Uuid},
 };
 use kernel::{
     new_mutex,
@@ -49,10 +48,14 @@ pub(crate) struct Volume {
     identity: Identity,
     logical_block_size: u32,
     physical_block_size: u32,
-    disk: Disk<Front>,
-    /// What is told of it, if it is encrypted.
+    disk: Disk<Arc<Stages>>,
+    /// What is known of it, and told.
+    facts: Arc<Facts>,
+    /// The backing is going: nothing waits for a key any more. Set once, before it fails.
+    failing: Atomic<bool>,
+    /// What is told of its encryption, if it is encrypted.
     #[pin]
-    encryption: Mutex<Option<ShownEncryption>>,
+    encryption: Mutex<Option<EncryptionStatus>>,
     /// Held by whoever changes it or shuts it.
     #[pin]
     change: Mutex<()>,
@@ -99,88 +102,84 @@ impl Changing<'_> {
     /// # Errors
     ///
     /// Why the gate stays as it was; then nothing has changed.
-    pub(crate) fn unlock(&self, key: SealingKey, shown: ShownKey) -> Result<(), GateError> {
-        self.volume.unlock(key, shown)
+    pub(crate) fn unlock(&self, key: EncryptionKey, status: KeyStatus) -> Result<(), GateError> {
+        self.volume.unlock(key, status)
     }
 }
 
+/// What a new volume is to be.
+pub(crate) struct New {
+    /// What the user knows it by.
+    pub(crate) identity: Identity,
+    /// What the user named the backing by.
+    pub(crate) path: CString,
+    /// Its backing.
+    pub(crate) backing: Backing,
+    /// Where on the backing it is.
+    pub(crate) extent: Extent,
+    /// It refuses writes.
+    pub(crate) read_only: bool,
+    /// How its data is encrypted, if it is.
+    pub(crate) encryption: Option<Encryption>,
+    /// Its I/O is counted.
+    pub(crate) counted: bool,
+}
+
 impl Volume {
-    /// Makes a volume on `extent` of `backing`, which the user named `path`. Its disk is not
-    /// visible yet. With `encryption`, its data is encrypted. With `counted`, its I/O is counted. May
-    /// sleep.
-    pub(crate) fn new(
-        identity: Identity,
-        path: CString,
-        backing: Backing,
-        extent: Extent,
-        read_only: bool,
-        encryption: Option<Encryption>,
-        counted: bool,
-    ) -> Result<Arc<Self>> {
-        let level = level_above(&backing);
+    /// Makes a volume, whose disk is not visible yet. May sleep.
+    pub(crate) fn new(new: New, common: &Arc<Common>) -> Result<Arc<Self>> {
+        let (identity, backing, extent) = (new.identity, new.backing, new.extent);
         let mut limits = StackedLimits::above(&backing, extent.start().to_sectors());
-        let mut handed_on = handed_on_below(&backing);
-        let (mut sealing, mut encrypted) = (None, None);
-        if let Some(Encryption { key, shown }) = encryption {
-            let (sector, discard) = (shown.geometry.sector(), shown.discard);
+        let (mut encryption, mut encryption_status) = (None, None);
+        let (mut is_inline, mut is_here) = (false, false);
+        if let Some(Encryption { key, status }) = new.encryption {
+            let (sector, discard) = (status.geometry.sector(), status.discard);
             match &key {
-                SealingKey::Here(_) => limits.seal(sector, discard),
-                SealingKey::Below(key) => {
-                    limits.inline(sector, discard, key.is_native());
-                    handed_on = true;
+                EncryptionKey::Here(_) => {
+                    limits.encrypt_here(sector, discard);
+                    is_here = true;
+                }
+                EncryptionKey::Inline(key) => {
+                    limits.encrypt_inline(sector, discard, key.is_native());
+                    is_inline = true;
                 }
             }
-            sealing = Some(Sealing::new(key, shown.geometry)?);
-            encrypted = Some(shown);
+            encryption = Some(engine::Encryption::new(key, status.geometry, common)?);
+            encryption_status = Some(status);
         }
-        let logical_block_size = limits.logical_block_size();
-        let physical_block_size = limits.physical_block_size();
-        let max_segments = limits.max_segments();
-        let is_sealed_here = sealing.as_ref().is_some_and(Sealing::is_here);
-        let stat = if counted {
-            Some(KBox::pin_init(Stat::new(is_sealed_here), GFP_KERNEL)?)
+        let stat = if new.counted {
+            Some(Arc::pin_init(Stat::new(is_here), GFP_KERNEL)?)
         } else {
             None
         };
-        let shown = Shown {
-            path,
-            start: extent.start(),
-            length: Atomic::new(extent.length().0),
-            read_only: Atomic::new(read_only),
-            gate_count: Atomic::new(0),
-            gate_last: Atomic::new(0),
-            gate_longest: Atomic::new(0),
-            lock: Atomic::new(0),
-        };
-        let front = KBox::pin_init(
-            try_pin_init!(Front {
-                failing: Atomic::new(false),
-                failed: Atomic::new(false),
-                level,
-                shown,
-                stat,
-                handed_on,
-                lower <- Lower::new(backing, max_segments),
-            }),
-            GFP_KERNEL,
-        )?;
+        // What has a key may be locked, and then has to wait.
+        let stages = Stages::new(extent, new.read_only, encryption.is_some())?;
+        let facts = Facts::new(new.path, stages.clone(), stat.clone());
+        let facts = Arc::new(facts, GFP_KERNEL)?;
+        let logical_block_size = limits.logical_block_size();
+        let physical_block_size = limits.physical_block_size();
+        let lower = Lower::new(backing, limits.max_segments(), is_inline);
+        let lower = KBox::pin_init(lower, GFP_KERNEL)?;
+        let owner = KBox::new(Shown(facts.clone()), GFP_KERNEL)?;
         let params = Params {
             index: identity.index,
             name: &identity.name,
             uuid: &identity.uuid,
             capacity: extent.length().to_sectors(),
             limits,
-            read_only,
-            same_cpu: is_sealed_here,
+            read_only: new.read_only,
+            same_cpu: is_here,
         };
-        let disk = Disk::new(params, Config { extent, read_only }, sealing, front)?;
+        let disk = Disk::new(params, lower, stages, encryption, stat, owner)?;
         Arc::pin_init(
             pin_init!(Self {
                 identity,
                 logical_block_size,
                 physical_block_size,
                 disk,
-                encryption <- new_mutex!(encrypted, "Volume::encryption"),
+                facts,
+                failing: Atomic::new(false),
+                encryption <- new_mutex!(encryption_status, "Volume::encryption"),
                 change <- new_mutex!((), "Volume::change"),
             }),
             GFP_KERNEL,
@@ -202,81 +201,83 @@ impl Volume {
 
     /// Changes it behind its gate, for [`Changing::change`].
     fn change(&self, change: &Change) -> Result<(), GateError> {
-        let shown = &self.disk.ops().shown;
-        let length = change.length.map(|extent| extent.length().0);
+        let stages = self.stages();
         // What would take something from those who have it open.
-        let smaller = length.is_some_and(|length| length < shown.length.load(Relaxed));
-        let locked = change.read_only == Some(true) && !shown.read_only.load(Relaxed);
-        let unopened = smaller || locked;
-        let nanos = self.disk.gate(unopened, |mut closed: Closed<'_, Config>| {
+        let smaller = change
+            .length
+            .is_some_and(|extent| extent.length() < stages.extent().length());
+        let locked = change.read_only == Some(true) && !stages.read_only();
+        let nanos = self.disk.gate(smaller || locked, |mut closed| {
             if let Some(extent) = change.length {
-                closed.config.extent = extent;
+                stages.set_length(extent.length());
                 closed.set_capacity(extent.length().to_sectors());
-                shown.length.store(extent.length().0, Relaxed);
             }
             if let Some(read_only) = change.read_only {
-                closed.config.read_only = read_only;
+                stages.set_read_only(read_only);
                 closed.set_read_only(read_only);
-                shown.read_only.store(read_only, Relaxed);
             }
         })?;
-        self.note_gate(nanos);
+        self.facts.note_gate(nanos);
         Ok(())
     }
 
     /// Forgets the key, for [`Changing::lock`].
     fn lock(&self, how: Lock) -> Result<(), GateError> {
-        let shown = &self.disk.ops().shown;
         let mut key = None;
-        match (Lock::of(shown.lock.load(Relaxed)), how) {
-            (Some(now), how) if now == how => {}
-            (Some(Lock::Hold), Lock::Fail) => self.disk.release(),
-            _ => {
-                let hold = how == Lock::Hold;
-                let nanos = self.disk.refit(hold, |sealing| {
-                    key = sealing.as_mut().and_then(Sealing::take_key);
-                })?;
-                self.note_gate(nanos);
-            }
+        if self.facts.lock().is_none() {
+            let nanos = self.disk.gate(false, |closed| {
+                key = closed
+                    .resources
+                    .as_mut()
+                    .and_then(engine::Encryption::take_key);
+                // Nobody finds it locked before what waits has a place.
+                self.hold(how);
+            })?;
+            self.facts.note_gate(nanos);
+        } else {
+            self.hold(how);
         }
-        shown.lock.store(how as u32, Relaxed);
-        if self.disk.ops().failing.load(Relaxed) {
-            // Who has set that may have let go before there was anything to let go.
-            self.disk.release();
-        }
+        self.facts.lock.store(how as u32, Relaxed);
         // Last: to take it away from hardware may take a while.
         drop(key);
         Ok(())
     }
 
-    /// Gives it a key again, for [`Changing::unlock`].
-    fn unlock(&self, key: SealingKey, shown: ShownKey) -> Result<(), GateError> {
-        let refit = |sealing: &mut Option<Sealing>| {
-            if let Some(sealing) = sealing {
-                sealing.give_key(key);
-            }
+    /// Has the I/O of a locked volume wait, or fail, and with it what waits already.
+    fn hold(&self, how: Lock) {
+        let Some(park) = self.stages().park() else {
+            return;
         };
-        if let Err(refit) = self.disk.refit_and_release(refit) {
-            let nanos = self.disk.refit(false, refit)?;
-            self.note_gate(nanos);
+        match how {
+            Lock::Hold => park.open(),
+            Lock::Fail => park.abort(),
         }
-        let mut encryption = self.encryption.lock();
-        if let Some(encryption) = &mut *encryption {
-            encryption.key = shown;
+        if self.failing.load(Relaxed) {
+            // Who has set that came before there was anything to end; the lock inside orders them.
+            park.abort();
         }
-        self.disk.ops().shown.lock.store(0, Relaxed);
+    }
+
+    /// Gives it a key again, for [`Changing::unlock`].
+    fn unlock(&self, key: EncryptionKey, status: KeyStatus) -> Result<(), GateError> {
+        let nanos = self.disk.gate(false, |closed| {
+            if let Some(encryption) = closed.resources {
+                encryption.give_key(key);
+            }
+        })?;
+        self.facts.note_gate(nanos);
+        if let Some(encryption) = &mut *self.encryption.lock() {
+            encryption.key = status;
+        }
+        self.facts.lock.store(0, Relaxed);
+        if let Some(park) = self.stages().park() {
+            park.release();
+        }
         Ok(())
     }
 
-    /// Notes that its gate was closed for so long.
-    fn note_gate(&self, nanos: u64) {
-        let shown = &self.disk.ops().shown;
-        shown.gate_last.store(nanos, Relaxed);
-        let longest = shown.gate_longest.load(Relaxed).max(nanos);
-        shown.gate_longest.store(longest, Relaxed);
-        shown
-            .gate_count
-            .store(shown.gate_count.load(Relaxed) + 1, Relaxed);
+    fn stages(&self) -> &Stages {
+        self.disk.engine()
     }
 
     /// Shows the disk to users. Called once. Reads the partition table; sleeps, but not for ever. Once
@@ -309,19 +310,21 @@ impl Volume {
     /// Called when the backing goes away: from here on all I/O fails at once, and what stands on
     /// the disk is told. True the first time. May sleep.
     pub(crate) fn fail(&self, surprise: bool) -> bool {
-        let failed = &self.disk.ops().failed;
-        if failed.load(Relaxed) {
+        let stages = self.stages();
+        if stages.is_failed() {
             return false;
         }
         // What waits for a key would keep what stands on the disk waiting. From here on nothing
-        // does: either this finds it, or `lock()` finds the flag.
-        self.disk.ops().failing.store(true, Relaxed);
-        self.disk.release();
+        // does: either this ends it, or `hold()` finds the flag.
+        self.failing.store(true, Relaxed);
+        if let Some(park) = stages.park() {
+            park.abort();
+        }
         if !surprise {
             // The backing still works: let a file system above write back first.
             self.disk.mark_dead(false);
         }
-        if failed.xchg(true, Full) {
+        if !stages.fail() {
             return false;
         }
         if surprise {
@@ -330,60 +333,39 @@ impl Volume {
         true
     }
 
-    /// Whether the backing is gone.
-    pub(crate) fn is_failed(&self) -> bool {
-        self.disk.ops().failed.load(Relaxed)
-    }
-
     /// What the user knows it by.
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
 
+    /// What it is just now.
+    pub(crate) fn status(&self) -> Status {
+        self.facts.status()
+    }
+
     /// The path that the backing was named by.
     pub(crate) fn path(&self) -> &CStr {
-        &self.disk.ops().shown.path
+        &self.facts.path
     }
 
     /// Its backing.
     pub(crate) fn backing(&self) -> &Backing {
-        self.disk.ops().lower.backing()
-    }
-
-    /// Where on the backing it is.
-    pub(crate) fn extent(&self) -> Extent {
-        let shown = &self.disk.ops().shown;
-        Extent::of_volume(shown.start, Bytes(shown.length.load(Relaxed)))
-    }
-
-    /// Whether it refuses writes.
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.disk.ops().shown.read_only.load(Relaxed)
+        self.disk.backing()
     }
 
     /// How it is encrypted, if it is. May sleep.
-    pub(crate) fn encryption(&self) -> MutexGuard<'_, Option<ShownEncryption>> {
+    pub(crate) fn encryption(&self) -> MutexGuard<'_, Option<EncryptionStatus>> {
         self.encryption.lock()
-    }
-
-    /// What happens to its I/O, if it is locked.
-    pub(crate) fn locked(&self) -> Option<Lock> {
-        Lock::of(self.disk.ops().shown.lock.load(Relaxed))
-    }
-
-    /// How often its gate was closed, and for how long, the last time and at most, in ns.
-    pub(crate) fn gate(&self) -> (u64, u64, u64) {
-        let shown = &self.disk.ops().shown;
-        (
-            shown.gate_count.load(Relaxed),
-            shown.gate_last.load(Relaxed),
-            shown.gate_longest.load(Relaxed),
-        )
     }
 
     /// What was counted of it, unless counting is off.
     pub(crate) fn stat(&self) -> Option<&Stat> {
-        self.disk.ops().stat()
+        self.facts.stat.as_deref()
+    }
+
+    /// The counters of that, of a CPU or of all.
+    pub(crate) fn counters(&self, cpu: Option<u32>) -> Option<Counters> {
+        self.facts.counters(cpu)
     }
 
     /// The kernel's name of its disk.

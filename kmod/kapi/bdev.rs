@@ -2,7 +2,7 @@
 
 //! Block devices that are opened exclusively, as the backing of something.
 
-use super::{global::ModuleHold, sys::shim};
+use super::{global::ModuleHold, sys::c};
 use crate::model::units::Bytes;
 use core::ptr::NonNull;
 use kernel::{
@@ -17,7 +17,7 @@ pub(crate) struct DevT(bindings::dev_t);
 
 impl DevT {
     /// Wraps a number that the kernel gave.
-    pub(super) fn new(raw: bindings::dev_t) -> Self {
+    pub(crate) fn new(raw: bindings::dev_t) -> Self {
         Self(raw)
     }
 
@@ -79,7 +79,7 @@ impl BackingId {
 
 /// How long a device may take to be opened or closed before that is left to a worker, and how long
 /// a new disk's partition table is waited for.
-pub(super) const PATIENCE_MS: u32 = 10_000;
+pub(crate) const PATIENCE_MS: u32 = 10_000;
 
 /// Why a device can not be a backing.
 pub(crate) enum OpenError {
@@ -107,7 +107,7 @@ pub(crate) enum OpenError {
 /// `open` is a block device that is open and was claimed with this module's holder, and this owns
 /// it. `bdev` is that device, valid as long as it is open.
 pub(crate) struct Backing {
-    open: NonNull<shim::stor_bdev>,
+    open: NonNull<c::stor_bdev>,
     bdev: NonNull<bindings::block_device>,
     writable: bool,
     _hold: ModuleHold,
@@ -137,7 +137,7 @@ impl Backing {
 
     fn open_as(dev: DevT, writable: bool, hold: ModuleHold) -> Result<Self, OpenError> {
         // SAFETY: The module's reference is kept as long as the device is open.
-        let open = unsafe { shim::stor_shim_bdev_open(dev.0, !writable, PATIENCE_MS) };
+        let open = unsafe { c::stor_bdev_open(dev.0, !writable, PATIENCE_MS) };
         let open = match from_err_ptr(open) {
             Ok(open) => open,
             Err(e) if e == EBUSY => return Err(OpenError::Busy),
@@ -148,10 +148,10 @@ impl Backing {
         };
         let open = NonNull::new(open).ok_or(OpenError::Gone)?;
         // SAFETY: The device is open.
-        let bdev = unsafe { shim::stor_shim_bdev_get(open.as_ptr()) };
+        let bdev = unsafe { c::stor_bdev_get(open.as_ptr()) };
         let Some(bdev) = NonNull::new(bdev) else {
             // SAFETY: It was just opened, and is ours.
-            unsafe { shim::stor_shim_bdev_close(open.as_ptr(), PATIENCE_MS) };
+            unsafe { c::stor_bdev_close(open.as_ptr(), PATIENCE_MS) };
             return Err(OpenError::Gone);
         };
         // INVARIANT: The device was opened above, and is owned from here on.
@@ -162,14 +162,14 @@ impl Backing {
             _hold: hold,
         };
         // SAFETY: The device is open.
-        if writable && unsafe { shim::stor_shim_bdev_read_only(backing.as_ptr()) } {
+        if writable && unsafe { c::stor_shim_bdev_read_only(backing.as_ptr()) } {
             return Err(OpenError::ReadOnly);
         }
         Ok(backing)
     }
 
     /// The device, valid as long as `self`.
-    pub(super) fn as_ptr(&self) -> *mut bindings::block_device {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::block_device {
         self.bdev.as_ptr()
     }
 
@@ -186,32 +186,32 @@ impl Backing {
     /// Its number.
     pub(crate) fn dev(&self) -> DevT {
         // SAFETY: The device is open by the type invariant.
-        DevT(unsafe { shim::stor_shim_bdev_dev(self.as_ptr()) })
+        DevT(unsafe { c::stor_shim_bdev_dev(self.as_ptr()) })
     }
 
     /// Whether it is going away: true before `stor_backing_lost()` is called for it.
     pub(crate) fn is_dead(&self) -> bool {
         // SAFETY: The device is open by the type invariant.
-        unsafe { shim::stor_shim_bdev_is_dead(self.as_ptr()) }
+        unsafe { c::stor_shim_bdev_is_dead(self.as_ptr()) }
     }
 
     /// Its size; 0 once it is gone.
     pub(crate) fn size(&self) -> Bytes {
         // SAFETY: The device is open by the type invariant.
-        let bytes = unsafe { shim::stor_shim_bdev_nr_bytes(self.as_ptr()) };
+        let bytes = unsafe { c::stor_shim_bdev_nr_bytes(self.as_ptr()) };
         Bytes(u64::try_from(bytes).unwrap_or(0))
     }
 
     /// Its logical block size in bytes.
     pub(crate) fn logical_block_size(&self) -> u32 {
         // SAFETY: The device is open by the type invariant.
-        unsafe { shim::stor_shim_bdev_logical_block_size(self.as_ptr()) }
+        unsafe { c::stor_shim_bdev_logical_block_size(self.as_ptr()) }
     }
 
     /// Whether it has zones that must be written in order.
     pub(crate) fn is_zoned(&self) -> bool {
         // SAFETY: The device is open by the type invariant.
-        unsafe { shim::stor_shim_bdev_is_zoned(self.as_ptr()) }
+        unsafe { c::stor_shim_bdev_is_zoned(self.as_ptr()) }
     }
 
     /// The kernel's name of it.
@@ -225,7 +225,7 @@ impl Drop for Backing {
     fn drop(&mut self) {
         // SAFETY: By the type invariant it is ours. Whoever closes it keeps the module until then:
         // who is told that the device goes away finds the claim, and with it the module, or neither.
-        unsafe { shim::stor_shim_bdev_close(self.open.as_ptr(), PATIENCE_MS) };
+        unsafe { c::stor_bdev_close(self.open.as_ptr(), PATIENCE_MS) };
     }
 }
 
@@ -238,10 +238,10 @@ impl DevName {
     /// # Safety
     ///
     /// `bdev` must be a valid device.
-    pub(super) unsafe fn of(bdev: *mut bindings::block_device) -> Self {
+    pub(crate) unsafe fn of(bdev: *mut bindings::block_device) -> Self {
         let mut name = Self([0; Self::SIZE]);
         // SAFETY: The device is valid, and the buffer has the size given.
-        unsafe { shim::stor_shim_bdev_name(bdev, name.0.as_mut_ptr().cast(), Self::SIZE) };
+        unsafe { c::stor_shim_bdev_name(bdev, name.0.as_mut_ptr().cast(), Self::SIZE) };
         name
     }
 

@@ -3,8 +3,8 @@
 //! AES-XTS, and keys for it out of the kernel's keyrings.
 
 use super::{
-    data::{Memory, Source, Target},
-    sys::shim::{self, stor_piece},
+    memory::{Memory, Source, Target},
+    sys::c::{self, stor_piece},
 };
 use crate::model::{
     crypt::{KeyType, KEY_MAX},
@@ -16,7 +16,7 @@ use kernel::{
     prelude::*,
 };
 
-const _: () = assert!(PIECES == shim::STOR_PIECES as usize);
+const _: () = assert!(PIECES == c::STOR_PIECES as usize);
 
 /// A key, wiped when it is dropped. It is never moved: what is left behind would not be wiped.
 pub(crate) struct Key {
@@ -34,10 +34,10 @@ impl Key {
     /// `EKEYREVOKED`, `EACCES`, `ENOMEM`, and what else the kernel's search for it gives.
     pub(crate) fn find(key_type: KeyType, description: &CStr) -> Result<Self> {
         let raw_type = match key_type {
-            KeyType::Logon => shim::stor_key_type_STOR_KEY_LOGON,
-            KeyType::User => shim::stor_key_type_STOR_KEY_USER,
-            KeyType::Encrypted => shim::stor_key_type_STOR_KEY_ENCRYPTED,
-            KeyType::Trusted => shim::stor_key_type_STOR_KEY_TRUSTED,
+            KeyType::Logon => c::stor_key_type_STOR_KEY_LOGON,
+            KeyType::User => c::stor_key_type_STOR_KEY_USER,
+            KeyType::Encrypted => c::stor_key_type_STOR_KEY_ENCRYPTED,
+            KeyType::Trusted => c::stor_key_type_STOR_KEY_TRUSTED,
         };
         let mut key = Self {
             bytes: KBox::new([0; KEY_MAX + 1], GFP_KERNEL)?,
@@ -45,7 +45,7 @@ impl Key {
         };
         // SAFETY: The description is a string, and the array has room for so many bytes.
         let length = unsafe {
-            shim::stor_shim_key_read(
+            c::stor_key_read(
                 raw_type,
                 description.as_char_ptr(),
                 key.bytes.as_mut_ptr(),
@@ -73,27 +73,27 @@ impl Key {
 impl Drop for Key {
     fn drop(&mut self) {
         // SAFETY: The array may be written to.
-        unsafe { shim::stor_shim_wipe(self.bytes.as_mut_ptr().cast(), self.bytes.len()) }
+        unsafe { c::stor_wipe(self.bytes.as_mut_ptr().cast(), self.bytes.len()) }
     }
 }
 
-const PROOF_LEN: usize = shim::STOR_PROOF_LEN as usize;
+const PROOF_LEN: usize = c::STOR_PROOF_LEN as usize;
 
 /// Tells a key from another, and nothing else of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyProof([u8; PROOF_LEN]);
 
-/// Seals and opens sectors in the calling context, one after the other.
+/// Encrypts and decrypts sectors in the calling context, one after the other.
 ///
 /// The choice of an implementation is behind this: a later kernel may have a better one.
 pub(crate) trait SectorCipher: Send + Sync {
-    /// Seals whole sectors of `sector` bytes, the first of which has the tweak `tweak`, and each
+    /// Encrypts whole sectors of `sector` bytes, the first of which has the tweak `tweak`, and each
     /// next one a tweak that is larger by `step`. Process or softirq context, with interrupts on.
     ///
     /// # Errors
     ///
     /// `EINVAL` if the two differ in length, and what the cipher gives.
-    fn seal(
+    fn encrypt(
         &self,
         from: &Readable<'_>,
         to: &Writable<'_>,
@@ -102,8 +102,8 @@ pub(crate) trait SectorCipher: Send + Sync {
         step: u64,
     ) -> Result;
 
-    /// Seals one sector that lies in several pieces.
-    fn seal_torn(
+    /// Encrypts one sector that lies in several pieces.
+    fn encrypt_scattered(
         &self,
         from: &[Readable<'_>],
         to: &Writable<'_>,
@@ -111,11 +111,11 @@ pub(crate) trait SectorCipher: Send + Sync {
         tweak: u64,
     ) -> Result;
 
-    /// Opens whole sectors where they lie.
-    fn open(&self, data: &Writable<'_>, sector: u32, tweak: u64, step: u64) -> Result;
+    /// Decrypts whole sectors where they lie.
+    fn decrypt(&self, data: &Writable<'_>, sector: u32, tweak: u64, step: u64) -> Result;
 
-    /// Opens one sector that lies in several pieces.
-    fn open_torn(&self, data: &[Writable<'_>], sector: u32, tweak: u64) -> Result;
+    /// Decrypts one sector that lies in several pieces.
+    fn decrypt_scattered(&self, data: &[Writable<'_>], sector: u32, tweak: u64) -> Result;
 }
 
 type Readable<'a> = Piece<Memory<'a, Source>>;
@@ -126,7 +126,7 @@ type Writable<'a> = Piece<Memory<'a, Target>>;
 /// # Invariants
 ///
 /// The pointer is from `stor_shim_cipher_new()`, and is ours.
-pub(crate) struct Xts(NonNull<shim::stor_cipher>);
+pub(crate) struct Xts(NonNull<c::stor_cipher>);
 
 // SAFETY: It can be freed by any thread.
 unsafe impl Send for Xts {}
@@ -143,7 +143,7 @@ impl Xts {
         let bytes = key.bytes();
         // SAFETY: The key has so many bytes.
         let cipher = from_err_ptr(unsafe {
-            shim::stor_shim_cipher_new(bytes.as_ptr(), bytes.len() as u32)
+            c::stor_cipher_new(bytes.as_ptr(), bytes.len() as u32)
         })?;
         // INVARIANT: It was just made.
         Ok(Self(NonNull::new(cipher).ok_or(ENOMEM)?))
@@ -157,20 +157,20 @@ impl Xts {
     pub(crate) fn proof(&self) -> Result<KeyProof> {
         let mut proof = KBox::new([0; PROOF_LEN], GFP_KERNEL)?;
         // SAFETY: By the type invariant; the array has room for it.
-        to_result(unsafe { shim::stor_shim_cipher_proof(self.0.as_ptr(), proof.as_mut_ptr()) })?;
+        to_result(unsafe { c::stor_cipher_proof(self.0.as_ptr(), proof.as_mut_ptr()) })?;
         Ok(KeyProof(*proof))
     }
 
     /// Name of the implementation, as in `/proc/crypto`.
     pub(crate) fn driver(&self) -> &CStr {
         // SAFETY: By the type invariant. The string is there as long as the cipher.
-        unsafe { CStr::from_char_ptr(shim::stor_shim_cipher_driver(self.0.as_ptr())) }
+        unsafe { CStr::from_char_ptr(c::stor_cipher_driver(self.0.as_ptr())) }
     }
 
     /// Whether it takes many blocks at once.
     pub(crate) fn is_fast(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { shim::stor_shim_cipher_is_fast(self.0.as_ptr()) }
+        unsafe { c::stor_cipher_is_fast(self.0.as_ptr()) }
     }
 
     /// Without `to`, `from` is a target.
@@ -186,7 +186,7 @@ impl Xts {
         sector: u32,
         tweak: u64,
         step: u64,
-        seal: bool,
+        encrypt: bool,
     ) -> Result {
         let source = Memory::raw(from).ok_or(EINVAL)?;
         let target = match to {
@@ -201,7 +201,7 @@ impl Xts {
         // SAFETY: By the invariants of the pieces' memory, and the contract of this function. Both
         // are of the same length, which is one or more sectors.
         to_result(unsafe {
-            shim::stor_shim_crypt_run(self.0.as_ptr(), &source, out, sector, tweak, step, seal)
+            c::stor_crypt_run(self.0.as_ptr(), &source, out, sector, tweak, step, encrypt)
         })
     }
 
@@ -209,13 +209,13 @@ impl Xts {
     ///
     /// Without `to`, the memory of `from` may be written to.
     #[cold]
-    unsafe fn torn<Access>(
+    unsafe fn scattered<Access>(
         &self,
         from: &[Piece<Memory<'_, Access>>],
         to: Option<&Writable<'_>>,
         sector: u32,
         tweak: u64,
-        seal: bool,
+        encrypt: bool,
     ) -> Result {
         let mut pieces = [const {
             stor_piece {
@@ -239,14 +239,14 @@ impl Xts {
         let out = target.as_ref().map_or(core::ptr::null(), |target| target);
         // SAFETY: As above; the pieces are one sector.
         to_result(unsafe {
-            shim::stor_shim_crypt_torn(
+            c::stor_crypt_scattered(
                 self.0.as_ptr(),
                 pieces.as_ptr(),
                 from.len() as u32,
                 out,
                 sector,
                 tweak,
-                seal,
+                encrypt,
             )
         })
     }
@@ -254,7 +254,7 @@ impl Xts {
 
 impl SectorCipher for Xts {
     #[inline]
-    fn seal(
+    fn encrypt(
         &self,
         from: &Readable<'_>,
         to: &Writable<'_>,
@@ -266,7 +266,7 @@ impl SectorCipher for Xts {
         unsafe { self.run(from, Some(to), sector, tweak, step, true) }
     }
 
-    fn seal_torn(
+    fn encrypt_scattered(
         &self,
         from: &[Readable<'_>],
         to: &Writable<'_>,
@@ -274,18 +274,18 @@ impl SectorCipher for Xts {
         tweak: u64,
     ) -> Result {
         // SAFETY: There is a target.
-        unsafe { self.torn(from, Some(to), sector, tweak, true) }
+        unsafe { self.scattered(from, Some(to), sector, tweak, true) }
     }
 
     #[inline]
-    fn open(&self, data: &Writable<'_>, sector: u32, tweak: u64, step: u64) -> Result {
+    fn decrypt(&self, data: &Writable<'_>, sector: u32, tweak: u64, step: u64) -> Result {
         // SAFETY: It is a target.
         unsafe { self.run(data, None, sector, tweak, step, false) }
     }
 
-    fn open_torn(&self, data: &[Writable<'_>], sector: u32, tweak: u64) -> Result {
+    fn decrypt_scattered(&self, data: &[Writable<'_>], sector: u32, tweak: u64) -> Result {
         // SAFETY: It is a target.
-        unsafe { self.torn(data, None, sector, tweak, false) }
+        unsafe { self.scattered(data, None, sector, tweak, false) }
     }
 }
 
@@ -293,6 +293,6 @@ impl Drop for Xts {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; who used it was a request in flight, and those keep
         // `self` alive.
-        unsafe { shim::stor_shim_cipher_free(self.0.as_ptr()) }
+        unsafe { c::stor_cipher_free(self.0.as_ptr()) }
     }
 }

@@ -6,7 +6,7 @@
 //! that [`genl_handlers!`] defines. What they are called with is wrapped here.
 
 pub(crate) use super::message::Writer;
-use super::{message::Message, sys::shim};
+use super::{message::Message, sys::c};
 use crate::model::{
     attrs::Attrs,
     refusal::{Errno, Field, Refusal},
@@ -31,10 +31,10 @@ impl Registration {
         // SAFETY: Nobody knows the family yet. It stands for the host's disks, so only the initial
         // network namespace sees it; the generated table can not say that.
         unsafe {
-            bindings::genl_family::set_netnsok_raw(&raw mut shim::stor_nl_family, 0);
+            bindings::genl_family::set_netnsok_raw(&raw mut c::stor_nl_family, 0);
         }
         // SAFETY: The family is filled in by the generated code, and is static.
-        to_result(unsafe { bindings::genl_register_family(&raw mut shim::stor_nl_family) })?;
+        to_result(unsafe { bindings::genl_register_family(&raw mut c::stor_nl_family) })?;
         // INVARIANT: It is registered now.
         Ok(Self(()))
     }
@@ -43,7 +43,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         // SAFETY: The family is registered by the invariant. This waits for its handlers.
-        unsafe { bindings::genl_unregister_family(&raw const shim::stor_nl_family) };
+        unsafe { bindings::genl_unregister_family(&raw const c::stor_nl_family) };
     }
 }
 
@@ -89,7 +89,7 @@ impl<'a> Request<'a> {
     /// when it opened the socket and now.
     pub(crate) fn is_privileged(&self) -> bool {
         // SAFETY: The buffer is valid by the type invariant.
-        unsafe { shim::stor_shim_genl_privileged(self.skb.as_ptr()) }
+        unsafe { c::stor_shim_genl_privileged(self.skb.as_ptr()) }
     }
 
     /// Tells the user why, and gives the error to return.
@@ -128,7 +128,7 @@ impl<'a> Request<'a> {
         let mut hdr = core::ptr::null_mut();
         // SAFETY: `info` is valid by the type invariant, and `hdr` may be written to.
         let skb =
-            unsafe { shim::stor_shim_genl_reply_new(self.info.as_ptr(), cmd as u8, &mut hdr) };
+            unsafe { c::stor_shim_genl_reply_new(self.info.as_ptr(), cmd as u8, &mut hdr) };
         Ok(Reply {
             message: Message::new(skb, hdr).map_err(|_| {
                 self.refuse(&Refusal::plain(Errno::NoMem, format_args!("out of memory")))
@@ -156,7 +156,7 @@ impl Reply<'_> {
         fill(&mut Writer(&mut self.message))?;
         let skb = self.message.finish();
         // SAFETY: The message is complete; this takes it over.
-        to_result(unsafe { shim::stor_shim_genl_reply(skb, self.info.as_ptr()) })
+        to_result(unsafe { c::stor_shim_genl_reply(skb, self.info.as_ptr()) })
     }
 }
 
@@ -165,14 +165,14 @@ impl Reply<'_> {
 pub(crate) fn notify(cmd: u32, fill: impl FnOnce(&mut Writer<'_>) -> Result) {
     let mut hdr = core::ptr::null_mut();
     // SAFETY: `hdr` may be written to.
-    let skb = unsafe { shim::stor_shim_genl_ntf_new(cmd as u8, &mut hdr) };
+    let skb = unsafe { c::stor_shim_genl_ntf_new(cmd as u8, &mut hdr) };
     let filled = Message::new(skb, hdr).and_then(|mut message| {
         fill(&mut Writer(&mut message))?;
         Ok(message)
     });
     match filled {
         // SAFETY: The message is complete; this takes it over.
-        Ok(message) => unsafe { shim::stor_shim_genl_ntf(message.finish()) },
+        Ok(message) => unsafe { c::stor_shim_genl_ntf(message.finish()) },
         Err(_) => pr_warn!("no memory to tell the monitor group of an event\n"),
     }
 }
@@ -224,7 +224,7 @@ impl Dump<'_> {
     /// Where the dump goes on; 0 at its start.
     pub(crate) fn cursor(&mut self) -> &mut c_ulong {
         // SAFETY: The callback has room for it, which is ours from its first call on.
-        unsafe { &mut *shim::stor_shim_genl_dump_cursor(self.cb.as_ptr()) }
+        unsafe { &mut *c::stor_shim_genl_dump_cursor(self.cb.as_ptr()) }
     }
 
     /// Says which state of the world is dumped, so that the reader can be told if it changes
@@ -238,7 +238,7 @@ impl Dump<'_> {
     pub(crate) fn entry(&mut self, cmd: u32, fill: impl FnOnce(&mut Writer<'_>) -> Result) -> bool {
         // SAFETY: Valid by the type invariant.
         let hdr = unsafe {
-            shim::stor_shim_genl_dump_put(self.skb.as_ptr(), self.cb.as_ptr(), cmd as u8)
+            c::stor_shim_genl_dump_put(self.skb.as_ptr(), self.cb.as_ptr(), cmd as u8)
         };
         let Some(hdr) = NonNull::new(hdr) else {
             return false;
@@ -270,7 +270,7 @@ impl Dump<'_> {
 unsafe fn attrs_of<'a>(nlh: *const bindings::nlmsghdr) -> Attrs<'a> {
     let mut len = 0;
     // SAFETY: By the contract of this function.
-    let first = unsafe { shim::stor_shim_genl_attrs(nlh, &mut len) };
+    let first = unsafe { c::stor_shim_genl_attrs(nlh, &mut len) };
     if len == 0 {
         return Attrs(&[]);
     }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A mutex in a static, and the hold that a volume has on the module.
+//! A mutex in a static, a hold on the module, and other things of the kernel at large.
 
-use super::sys::shim;
+use super::sys::c;
+use crate::model::select::Uuid;
 use kernel::{bindings, error::code::ENODEV, error::Result, ThisModule};
 
 /// Defines a static mutex that code without `unsafe` can use.
@@ -71,7 +72,7 @@ impl Drop for ModuleHold {
 /// Waits for those who are on their last steps in the module's code, when no more can come. Sleeps.
 pub(crate) fn wait_for_callers() {
     // SAFETY: Called in process context.
-    unsafe { shim::stor_shim_wait_for_callers() }
+    unsafe { c::stor_shim_wait_for_callers() }
 }
 
 /// As long as this exists, allocations of the current task start no I/O.
@@ -86,7 +87,7 @@ impl NoIo {
     pub(crate) fn new() -> Self {
         Self {
             // SAFETY: Sets a flag of the current task.
-            flags: unsafe { shim::stor_shim_noio_save() },
+            flags: unsafe { c::stor_shim_noio_save() },
             _not_send: core::marker::PhantomData,
         }
     }
@@ -95,6 +96,14 @@ impl NoIo {
 impl Drop for NoIo {
     fn drop(&mut self) {
         // SAFETY: The flags are what was saved by this task.
-        unsafe { shim::stor_shim_noio_restore(self.flags) }
+        unsafe { c::stor_shim_noio_restore(self.flags) }
     }
+}
+
+/// A random UUID.
+pub(crate) fn random_uuid() -> Uuid {
+    let mut uuid = Uuid::default();
+    // SAFETY: The array has room for a UUID.
+    unsafe { bindings::generate_random_uuid(uuid.as_mut_ptr()) };
+    uuid
 }

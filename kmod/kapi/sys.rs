@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bindings that bindgen makes at build time: the shim, and the constants of `uapi/stor.h`.
+//! Bindings that bindgen makes at build time: our own C, and the constants of `uapi/stor.h`.
 
 /// Constants of the interface, from `uapi/stor.h`.
 #[allow(
@@ -15,7 +15,7 @@ pub(crate) mod uapi {
     include!(env!("STOR_UAPI_RS"));
 }
 
-/// Functions of `kmod/shim`.
+/// What the C of this module has for Rust.
 #[allow(
     missing_docs,
     dead_code,
@@ -26,7 +26,7 @@ pub(crate) mod uapi {
     unreachable_pub,
     unused_imports
 )]
-pub(crate) mod shim {
+pub(crate) mod c {
     use kernel::bindings::*;
-    include!(env!("STOR_SHIM_RS"));
+    include!(env!("STOR_C_RS"));
 }

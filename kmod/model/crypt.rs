@@ -212,9 +212,9 @@ pub enum KeyType {
     Logon,
     /// User space can read it.
     User,
-    /// Sealed by another key.
+    /// Encrypted by another key.
     Encrypted,
-    /// Sealed by hardware.
+    /// Encrypted by hardware.
     Trusted,
 }
 

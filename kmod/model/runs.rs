@@ -40,7 +40,7 @@ pub enum Run<P> {
     /// Whole sectors, one after the other.
     Whole(Piece<P>),
     /// One sector in several pieces.
-    Torn([Piece<P>; PIECES], usize),
+    Scattered([Piece<P>; PIECES], usize),
     /// One sector in more pieces than there is room for, or less than one sector.
     Bad,
 }
@@ -65,7 +65,7 @@ impl<P: Copy, I: Iterator<Item = Piece<P>>> Runs<I, P> {
 
     /// One sector in pieces, of which `first` is less than a sector.
     #[cold]
-    fn torn(&mut self, first: Piece<P>) -> Run<P> {
+    fn scattered(&mut self, first: Piece<P>) -> Run<P> {
         let mut pieces = [first; PIECES];
         let mut count = 1;
         let mut missing = self.sector - first.length;
@@ -85,7 +85,7 @@ impl<P: Copy, I: Iterator<Item = Piece<P>>> Runs<I, P> {
             count += 1;
             self.now = Some(segment);
         }
-        Run::Torn(pieces, count)
+        Run::Scattered(pieces, count)
     }
 }
 
@@ -100,7 +100,7 @@ impl<P: Copy, I: Iterator<Item = Piece<P>>> Iterator for Runs<I, P> {
         };
         let whole = segment.length & !(self.sector - 1);
         if whole == 0 {
-            return Some(self.torn(segment));
+            return Some(self.scattered(segment));
         }
         let run = segment.take(whole);
         self.now = Some(segment);
@@ -142,7 +142,7 @@ mod tests {
         let got = runs(&[piece(1, 512, 7680), piece(2, 0, 512)], 4096);
         let mut pieces = [piece(1, 4608, 3584); PIECES];
         pieces[1] = piece(2, 0, 512);
-        assert_eq!(got, [Run::Whole(piece(1, 512, 4096)), Run::Torn(pieces, 2)]);
+        assert_eq!(got, [Run::Whole(piece(1, 512, 4096)), Run::Scattered(pieces, 2)]);
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
                         prop_assert!(piece.length != 0 && piece.length % sector == 0);
                         got.extend(bytes(&piece));
                     }
-                    Run::Torn(pieces, count) => {
+                    Run::Scattered(pieces, count) => {
                         prop_assert!(count > 1);
                         let length: u32 = pieces[..count].iter().map(|p| p.length).sum();
                         prop_assert_eq!(length, sector);

@@ -179,3 +179,101 @@ void stor_shim_disk_resized(struct gendisk *disk)
 
 	kobject_uevent_env(&disk_to_dev(disk)->kobj, KOBJ_CHANGE, envp);
 }
+
+/**
+ * stor_shim_disk_take_back - offer no longer what the device below has lost
+ * @disk: the disk
+ * @bdev: the device below, which has just failed to do it
+ * @op: what it has failed to do
+ *
+ * Drivers learn from a refusal what a device can not do, and set the limit of it
+ * to 0. Whoever has asked us looks at our limit, when the bio has ended.
+ *
+ * Context: any.
+ * Return: true if the device can not do it any more.
+ */
+bool stor_shim_disk_take_back(struct gendisk *disk, struct block_device *bdev,
+			      enum req_op op)
+{
+	struct request_queue *q = disk->queue;
+	const struct request_queue *lower = bdev_get_queue(bdev);
+
+	switch (op) {
+	case REQ_OP_DISCARD:
+		if (READ_ONCE(lower->limits.max_discard_sectors))
+			return false;
+		blk_queue_disable_discard(q);
+		return true;
+	case REQ_OP_SECURE_ERASE:
+		if (READ_ONCE(lower->limits.max_secure_erase_sectors))
+			return false;
+		blk_queue_disable_secure_erase(q);
+		return true;
+	case REQ_OP_WRITE_ZEROES:
+		if (READ_ONCE(lower->limits.max_write_zeroes_sectors))
+			return false;
+		blk_queue_disable_write_zeroes(q);
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool stor_shim_bdev_nowait(struct block_device *bdev)
+{
+	return bdev_nowait(bdev);
+}
+
+/**
+ * stor_shim_rq_bvecs - collect the data of all bios of a request
+ * @rq: the request; it has data
+ * @table: where to
+ * @max: room in @table
+ *
+ * Context: any.
+ * Return: the number of entries, or 0 if @max is too small.
+ */
+unsigned int stor_shim_rq_bvecs(struct request *rq, struct bio_vec *table,
+				unsigned int max)
+{
+	struct req_iterator iter;
+	struct bio_vec bv;
+	unsigned int n = 0;
+
+	rq_for_each_bvec(bv, rq, iter) {
+		if (n == max)
+			return 0;
+		table[n++] = bv;
+	}
+	return n;
+}
+
+/**
+ * stor_shim_bvec_pool_init - make a pool of tables for merged requests
+ * @pool: the pool
+ * @nr_bvecs: entries in each table
+ *
+ * One reserved table is enough: whoever holds it is on its way through the
+ * lower device, and gives it back without asking this pool for anything.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int stor_shim_bvec_pool_init(struct mempool *pool, unsigned int nr_bvecs)
+{
+	/* It counts on from what it finds there. */
+	memset(pool, 0, sizeof(*pool));
+	return mempool_init_kmalloc_pool(pool, 1,
+					 nr_bvecs * sizeof(struct bio_vec));
+}
+
+/**
+ * stor_shim_mempool_alloc_nowait - take an element without waiting
+ * @pool: the pool
+ *
+ * Context: any.
+ * Return: the element, or NULL if the reserve is in use too.
+ */
+void *stor_shim_mempool_alloc_nowait(struct mempool *pool)
+{
+	return mempool_alloc(pool, GFP_NOWAIT);
+}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Tracepoints of an I/O's way: stor:stor_submit, stor:stor_lower_submit,
+ * Tracepoints of an I/O's path: stor:stor_submit, stor:stor_lower_submit,
  * stor:stor_lower_complete, stor:stor_end; and of what is done to its data,
- * stor:stor_seal and stor:stor_open.
+ * stor:stor_encrypt and stor:stor_decrypt.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM stor
@@ -12,8 +12,6 @@
 
 #include <linux/blk-mq.h>
 #include <linux/tracepoint.h>
-
-#include "shim.h"
 
 #define stor_show_op(op)						\
 	__print_symbolic(op,						\
@@ -49,8 +47,8 @@ TRACE_EVENT(stor_submit,
 );
 
 DECLARE_EVENT_CLASS(stor_lower,
-		    TP_PROTO(struct request *rq, struct bio *bio),
-		    TP_ARGS(rq, bio),
+		    TP_PROTO(struct request *rq, struct bio *bio, u64 sector),
+		    TP_ARGS(rq, bio, sector),
 		    TP_STRUCT__entry(__field(dev_t, dev)
 				     __field(dev_t, lower)
 				     __field(u32, op)
@@ -61,13 +59,11 @@ DECLARE_EVENT_CLASS(stor_lower,
 				     __field(int, error)
 				     __string(disk, rq->q->disk->disk_name)
 				    ),
-		    TP_fast_assign(struct stor_pdu *pdu = blk_mq_rq_to_pdu(rq);
-
-				   __entry->dev = disk_devt(rq->q->disk);
+		    TP_fast_assign(__entry->dev = disk_devt(rq->q->disk);
 				   __entry->lower = bio->bi_bdev->bd_dev;
 				   __entry->op = req_op(rq);
 				   __entry->sector = blk_rq_pos(rq);
-				   __entry->lower_sector = pdu->sector;
+				   __entry->lower_sector = sector;
 				   __entry->bytes = blk_rq_bytes(rq);
 				   __entry->tag = rq->tag;
 				   __entry->error = blk_status_to_errno(bio->bi_status);
@@ -83,13 +79,13 @@ DECLARE_EVENT_CLASS(stor_lower,
 );
 
 DEFINE_EVENT(stor_lower, stor_lower_submit,
-	     TP_PROTO(struct request *rq, struct bio *bio),
-	     TP_ARGS(rq, bio)
+	     TP_PROTO(struct request *rq, struct bio *bio, u64 sector),
+	     TP_ARGS(rq, bio, sector)
 );
 
 DEFINE_EVENT(stor_lower, stor_lower_complete,
-	     TP_PROTO(struct request *rq, struct bio *bio),
-	     TP_ARGS(rq, bio)
+	     TP_PROTO(struct request *rq, struct bio *bio, u64 sector),
+	     TP_ARGS(rq, bio, sector)
 );
 
 DECLARE_EVENT_CLASS(stor_done,
@@ -118,14 +114,14 @@ DECLARE_EVENT_CLASS(stor_done,
 			      __entry->error, __get_str(disk))
 );
 
-/* The data of a write was sealed; then comes stor_lower_submit. */
-DEFINE_EVENT(stor_done, stor_seal,
+/* The data of a write was encrypted; then comes stor_lower_submit. */
+DEFINE_EVENT(stor_done, stor_encrypt,
 	     TP_PROTO(struct request *rq, blk_status_t status),
 	     TP_ARGS(rq, status)
 );
 
-/* The data of a read was opened, after stor_lower_complete. */
-DEFINE_EVENT(stor_done, stor_open,
+/* The data of a read was decrypted, after stor_lower_complete. */
+DEFINE_EVENT(stor_done, stor_decrypt,
 	     TP_PROTO(struct request *rq, blk_status_t status),
 	     TP_ARGS(rq, status)
 );

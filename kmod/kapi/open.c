@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What takes the open_mutex of a disk: to open and close backings, and to read
+ * the partition table of a new disk. Who has that mutex may wait for a device,
+ * and so for ever. Commands come with locks of generic netlink held; so workers
+ * do this, and who asks them gives up some time.
+ *
+ * Each worker has a reference to the module until it is nearly done; the rest is
+ * what stor_wait_for_callers() waits for.
+ */
+#include <linux/completion.h>
+#include <linux/device_cgroup.h>
+#include <linux/file.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/refcount.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+
+#include "open.h"
+
+/**
+ * struct stor_bdev - a device that is open
+ * @work: opens it, and later closes it
+ * @done: it has done so
+ * @users: who asked, and the worker
+ * @given_up: in stor_given_up, if nobody waits for it to be opened any more
+ * @dev: its number
+ * @read_only: for reading only; else for writing, too
+ * @file: the open file, or why there is none; the first of worker and who asked
+ *	to set it decides
+ */
+struct stor_bdev {
+	struct work_struct work;
+	struct completion done;
+	refcount_t users;
+	struct list_head given_up;
+	dev_t dev;
+	bool read_only;
+	struct file *file;
+};
+
+/*
+ * Opens that nobody waits for any more. Of a device there is one at most: who
+ * tries again and again shall not make a worker each time.
+ */
+static LIST_HEAD(stor_given_up);
+/* Protects that list; a leaf, taken by tasks. */
+static DEFINE_SPINLOCK(stor_given_up_lock);
+
+static void stor_mark_dead(struct block_device *bdev, bool surprise)
+	__releases(&bdev->bd_holder_lock)
+{
+	unsigned int noio;
+
+	/*
+	 * Under the lock the claim stands, and with it a reference to the
+	 * module. Keep one: the claim may go as soon as the lock does.
+	 */
+	__module_get(THIS_MODULE);
+	/*
+	 * What follows may walk up to a file system on our disk, which takes
+	 * locks of the same class.
+	 */
+	mutex_unlock(&bdev->bd_holder_lock);
+	/* The caller may be the one who has to get I/O going again. */
+	noio = memalloc_noio_save();
+	stor_backing_lost(bdev, surprise);
+	memalloc_noio_restore(noio);
+	module_put(THIS_MODULE);
+}
+
+static const struct blk_holder_ops stor_holder_ops = {
+	.mark_dead = stor_mark_dead,
+};
+
+static void stor_bdev_put(struct stor_bdev *bdev)
+{
+	if (refcount_dec_and_test(&bdev->users))
+		kfree(bdev);
+}
+
+/* Wait for a worker; false if that takes too long, or the task is killed. */
+static bool stor_wait(struct completion *done, unsigned int patience)
+{
+	return wait_for_completion_killable_timeout(done,
+						    msecs_to_jiffies(patience)) > 0;
+}
+
+static void stor_bdev_done(struct stor_bdev *bdev)
+{
+	/* Who is told may unload the module at once. */
+	module_put(THIS_MODULE);
+	complete_all(&bdev->done);
+	stor_bdev_put(bdev);
+}
+
+static void stor_open_work(struct work_struct *work)
+{
+	struct stor_bdev *bdev = container_of(work, struct stor_bdev, work);
+	blk_mode_t mode = BLK_OPEN_READ;
+	struct file *file;
+
+	if (!bdev->read_only)
+		mode |= BLK_OPEN_WRITE;
+	/* One holder for all, so that they can share a device. */
+	file = bdev_file_open_by_dev(bdev->dev, mode, (void *)&stor_holder_ops,
+				     &stor_holder_ops);
+	if (cmpxchg(&bdev->file, NULL, file)) {
+		if (!IS_ERR(file))
+			__fput_sync(file);
+		spin_lock(&stor_given_up_lock);
+		list_del(&bdev->given_up);
+		spin_unlock(&stor_given_up_lock);
+	}
+	/*
+	 * What was put then may be the last of a disk of ours, and needs the
+	 * module. It is put by a worker, who may have to wait for others.
+	 */
+	if (IS_ERR(file))
+		flush_delayed_fput();
+	stor_bdev_done(bdev);
+}
+
+static void stor_close_work(struct work_struct *work)
+{
+	struct stor_bdev *bdev = container_of(work, struct stor_bdev, work);
+
+	/* The device is free for others even if there is data to be written. */
+	bdev_yield_claim(bdev->file);
+	__fput_sync(bdev->file);
+	stor_bdev_done(bdev);
+}
+
+static void stor_bdev_ask(struct stor_bdev *bdev, work_func_t function)
+{
+	INIT_WORK(&bdev->work, function);
+	init_completion(&bdev->done);
+	__module_get(THIS_MODULE);
+	queue_work(system_dfl_long_wq, &bdev->work);
+}
+
+/*
+ * Nobody waits for it to be opened: gives what has become of it, or
+ * ERR_PTR(-ETIMEDOUT), and then the worker closes it again.
+ */
+static struct file *stor_give_up(struct stor_bdev *bdev)
+{
+	struct file *file;
+
+	spin_lock(&stor_given_up_lock);
+	file = cmpxchg(&bdev->file, NULL, ERR_PTR(-ETIMEDOUT));
+	if (!file)
+		list_add(&bdev->given_up, &stor_given_up);
+	spin_unlock(&stor_given_up_lock);
+	return file ?: ERR_PTR(-ETIMEDOUT);
+}
+
+static bool stor_is_given_up(dev_t dev)
+{
+	struct stor_bdev *bdev;
+	bool found = false;
+
+	spin_lock(&stor_given_up_lock);
+	list_for_each_entry(bdev, &stor_given_up, given_up)
+		found |= bdev->dev == dev;
+	spin_unlock(&stor_given_up_lock);
+	return found;
+}
+
+/**
+ * stor_bdev_open - open a device exclusively
+ * @dev: its number
+ * @read_only: for reading only; else for writing, too
+ * @patience: for how long to wait, in ms
+ *
+ * All opens have one holder, so that they can share a device. The caller has a
+ * reference to the module, and keeps it until it has closed the device.
+ *
+ * Context: process.
+ * Return: the open device, for stor_bdev_close(), or an ERR_PTR(): -ETIMEDOUT
+ * if it is not open by then, or the task is killed, or that has happened before
+ * and it is not over.
+ */
+struct stor_bdev *stor_bdev_open(dev_t dev, bool read_only,
+				      unsigned int patience)
+{
+	struct stor_bdev *bdev;
+	struct file *file;
+	int err;
+
+	/* The worker is in no cgroup that forbids anything. */
+	err = devcgroup_check_permission(DEVCG_DEV_BLOCK, MAJOR(dev), MINOR(dev),
+					 read_only ? DEVCG_ACC_READ :
+					 DEVCG_ACC_READ | DEVCG_ACC_WRITE);
+	if (err)
+		return ERR_PTR(err);
+	if (stor_is_given_up(dev))
+		return ERR_PTR(-ETIMEDOUT);
+	bdev = kzalloc_obj(*bdev);
+	if (!bdev)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&bdev->users, 2);
+	bdev->dev = dev;
+	bdev->read_only = read_only;
+	stor_bdev_ask(bdev, stor_open_work);
+	file = stor_wait(&bdev->done, patience) ? bdev->file : stor_give_up(bdev);
+	if (IS_ERR(file)) {
+		stor_bdev_put(bdev);
+		return ERR_CAST(file);
+	}
+	/* If it was opened just now, nothing is left that it would wait for. */
+	wait_for_completion(&bdev->done);
+	return bdev;
+}
+
+/**
+ * stor_bdev_close - close a device
+ * @bdev: what stor_bdev_open() has given; not to be used any more
+ * @patience: for how long to wait, in ms
+ *
+ * If it is not closed by then, or the task is killed, that comes later.
+ *
+ * Context: process.
+ */
+void stor_bdev_close(struct stor_bdev *bdev, unsigned int patience)
+{
+	refcount_inc(&bdev->users);
+	/* The worker that has opened it is done with all but its reference. */
+	stor_bdev_ask(bdev, stor_close_work);
+	if (!stor_wait(&bdev->done, patience))
+		pr_warn("stor: backing %u:%u is not closed yet\n",
+			MAJOR(bdev->dev), MINOR(bdev->dev));
+	stor_bdev_put(bdev);
+}
+
+/**
+ * stor_bdev_get - the device that is open, valid until it is closed
+ * @bdev: what stor_bdev_open() has given
+ */
+struct block_device *stor_bdev_get(struct stor_bdev *bdev)
+{
+	return file_bdev(bdev->file);
+}
+
+static void stor_scan_work(struct work_struct *work)
+{
+	struct stor_scan *scan = container_of(work, struct stor_scan, work);
+	struct gendisk *disk = scan->disk;
+	struct file *file;
+	int err;
+
+	err = bd_link_disk_holder(scan->bdev, disk);
+	scan->linked = !err;
+	/* Users may have opened the disk by now: it stays, without links. */
+	if (err)
+		pr_warn("stor: no links from disk to backing in sysfs: error %d\n",
+			err);
+	/* As for any disk: not if somebody has claimed it. */
+	err = bd_prepare_to_claim(disk->part0, scan, NULL);
+	clear_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+	if (!err) {
+		/*
+		 * That makes its pages ready to be read, and drops them at the
+		 * end. By GD_NEED_PART_SCAN somebody else could come to read
+		 * them, and be killed.
+		 */
+		file = bdev_file_open_by_dev(disk_devt(disk), BLK_OPEN_READ,
+					     NULL, NULL);
+		if (!IS_ERR(file)) {
+			mutex_lock(&disk->open_mutex);
+			bdev_disk_changed(disk, false);
+			mutex_unlock(&disk->open_mutex);
+			/* Who is told may delete the volume at once. */
+			__fput_sync(file);
+		}
+		bd_abort_claiming(disk->part0, scan);
+	}
+	if (xchg(&scan->state, STOR_SCAN_DONE) == STOR_SCAN_LATE)
+		pr_info("stor: %s: the partition table %s\n", disk->disk_name,
+			err ? "was not read, the disk is in use" : "is read now");
+	complete_all(&scan->done);
+}
+
+/**
+ * stor_scan_init - have a disk added without a look at its partitions
+ * @scan: what to prepare
+ * @disk: a disk that nobody can see yet
+ * @bdev: the device that it stands on
+ *
+ * @scan may be freed after stor_scan_exit(), or if stor_scan() was never
+ * called.
+ */
+void stor_scan_init(struct stor_scan *scan, struct gendisk *disk,
+			 struct block_device *bdev)
+{
+	INIT_WORK(&scan->work, stor_scan_work);
+	init_completion(&scan->done);
+	scan->disk = disk;
+	scan->bdev = bdev;
+	scan->linked = false;
+	scan->state = STOR_SCAN_NEW;
+	set_bit(GD_SUPPRESS_PART_SCAN, &disk->state);
+}
+
+/**
+ * stor_scan - have the partition table of a disk read, and wait
+ * @scan: what stor_scan_init() has prepared; the disk was added
+ * @patience: for how long to wait, in ms
+ *
+ * Before that, disk and device are linked in sysfs. If somebody has claimed the
+ * disk by then, it is not read.
+ *
+ * Context: process; once.
+ * Return: true if that is done; else it comes later.
+ */
+bool stor_scan(struct stor_scan *scan, unsigned int patience)
+{
+	queue_work(system_dfl_long_wq, &scan->work);
+	if (stor_wait(&scan->done, patience))
+		return true;
+	if (xchg(&scan->state, STOR_SCAN_LATE) != STOR_SCAN_DONE)
+		return false;
+	wait_for_completion(&scan->done);
+	return true;
+}
+
+/**
+ * stor_scan_is_done - whether the partition table was read
+ * @scan: that of a disk that was added
+ */
+bool stor_scan_is_done(struct stor_scan *scan)
+{
+	return completion_done(&scan->done);
+}
+
+/**
+ * stor_scan_exit - wait for who reads the partition table, and end the links
+ * @scan: that of a disk that was added; stor_scan_is_done()
+ */
+void stor_scan_exit(struct stor_scan *scan)
+{
+	flush_work(&scan->work);
+	if (scan->linked)
+		bd_unlink_disk_holder(scan->bdev, scan->disk);
+}

@@ -58,7 +58,7 @@ impl Engine for Arc<Stages> {
             return Outcome::End(request, Status::IOERR);
         }
         // Admit: may it go now? What is parked here comes again from the top.
-        if encryption.as_ref().is_some_and(Encryption::is_locked) && request.op() != Op::Flush {
+        if encryption.as_ref().is_some_and(Encryption::is_locked) && !self.is_free(&request) {
             return self.without_key(request);
         }
         // Place: where it goes.
@@ -133,9 +133,14 @@ impl Stages {
         self.park.as_deref()
     }
 
-    /// What becomes of I/O of a locked volume: it waits, as long as what waits is wanted, or fails.
-    ///
-    /// A flush needs no key, and is no matter of this: it is for what was written before.
+    /// Whether a request of a locked volume need not wait. A flush needs no key, and is for what was
+    /// written before, not for what waits.
+    #[cold]
+    fn is_free(&self, request: &Request<'_>) -> bool {
+        request.op() == Op::Flush && self.park().is_some_and(Park::is_open)
+    }
+
+    /// What becomes of I/O of a locked volume: it waits, if it is to wait, or fails.
     #[cold]
     #[inline(never)]
     fn without_key<'a>(&self, request: Request<'a>) -> Outcome<'a> {

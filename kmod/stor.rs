@@ -50,8 +50,6 @@ impl kernel::Module for Stor {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let control = control::Control::new(engine::Common::new()?)?;
         pr_info!("version {}\n", kapi::version());
-        Ok(Self {
-            _control: control,
-        })
+        Ok(Self { _control: control })
     }
 }

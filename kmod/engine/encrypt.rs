@@ -58,9 +58,10 @@ impl Encryption {
         common: &Arc<Common>,
     ) -> Result<Self> {
         Ok(match key {
-            EncryptionKey::Here(cipher) => {
-                Self::Here(KBox::pin_init(Encryptor::new(cipher, geometry, common), GFP_KERNEL)?)
-            }
+            EncryptionKey::Here(cipher) => Self::Here(KBox::pin_init(
+                Encryptor::new(cipher, geometry, common),
+                GFP_KERNEL,
+            )?),
             EncryptionKey::Inline(key) => Self::Inline(Inline {
                 key: Some(key),
                 geometry,
@@ -80,7 +81,12 @@ impl Encryption {
     /// Takes the key out of it, to be wiped by whoever drops it.
     pub(crate) fn take_key(&mut self) -> Option<EncryptionKey> {
         match self {
-            Self::Here(here) => here.as_mut().project().cipher.take().map(EncryptionKey::Here),
+            Self::Here(here) => here
+                .as_mut()
+                .project()
+                .cipher
+                .take()
+                .map(EncryptionKey::Here),
             Self::Inline(inline) => inline.key.take().map(EncryptionKey::Inline),
         }
     }
@@ -93,7 +99,8 @@ impl Encryption {
                 *here.as_mut().project().cipher = Some(cipher);
             }
             (Self::Inline(inline), EncryptionKey::Inline(key)) => inline.key = Some(key),
-            (Self::Here(_), EncryptionKey::Inline(_)) | (Self::Inline(_), EncryptionKey::Here(_)) => {}
+            (Self::Here(_), EncryptionKey::Inline(_))
+            | (Self::Inline(_), EncryptionKey::Here(_)) => {}
         }
     }
 }

@@ -59,7 +59,8 @@ impl Facts {
         self.gate_last.store(nanos, Relaxed);
         let longest = self.gate_longest.load(Relaxed).max(nanos);
         self.gate_longest.store(longest, Relaxed);
-        self.gate_count.store(self.gate_count.load(Relaxed) + 1, Relaxed);
+        self.gate_count
+            .store(self.gate_count.load(Relaxed) + 1, Relaxed);
     }
 
     /// What happens to the I/O of a volume that has forgotten its key.

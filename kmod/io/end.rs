@@ -16,11 +16,7 @@ use kernel::bindings;
 ///
 /// The request was sent, its legs have ended, and nobody else ends it.
 #[inline(always)]
-pub(super) unsafe fn note(
-    rq: *mut bindings::request,
-    io: *mut c::stor_io,
-    status: Status,
-) -> u64 {
+pub(super) unsafe fn note(rq: *mut bindings::request, io: *mut c::stor_io, status: Status) -> u64 {
     // SAFETY: By the contract of this function.
     unsafe {
         (*io).status = status.as_raw();

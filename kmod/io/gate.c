@@ -58,7 +58,7 @@ static bool stor_gate_wait(struct stor_gate *gate, unsigned long end)
 {
 	unsigned int i;
 
-	/* An earlier caller may have given up; what it began began too early. */
+	/* An earlier caller may have given up; its wait began too early for us. */
 	for (i = 0; i < 2; i++) {
 		unsigned long left = end - jiffies;
 

@@ -4,12 +4,7 @@
 
 use super::disk::lower_of;
 use crate::kapi::{bdev::Backing, sys::c};
-use kernel::{
-    bindings,
-    error::to_result,
-    prelude::*,
-    types::Opaque,
-};
+use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
 
 /// How many volumes may lie below a volume, each the backing of the next. Each takes a request of
 /// its own for each I/O, and looks for room on the stack; what lies between two volumes, dm say, is

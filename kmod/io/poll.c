@@ -38,7 +38,7 @@ struct stor_polled {
  * Return: 0 or -ENOMEM.
  */
 int stor_poll_init_hctx(struct blk_mq_hw_ctx *hctx, void *driver_data,
-			  unsigned int index)
+			unsigned int index)
 {
 	struct blk_mq_tag_set *set = hctx->queue->tag_set;
 	struct stor_polled *polled;
@@ -171,6 +171,7 @@ int stor_poll(struct blk_mq_hw_ctx *hctx, struct io_comp_batch *batch)
 	lower.complete(&lower);
 	if (collects) {
 		polled->batch = NULL;
+		/* The next who collects sets its own batch after this. */
 		smp_store_release(&polled->collector, NULL);
 	}
 	return found;

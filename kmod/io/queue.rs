@@ -15,7 +15,13 @@ use super::{
 };
 use crate::kapi::{bdev::Backing, sys::c};
 use core::ptr::NonNull;
-use kernel::{bindings, error::to_result, prelude::*, sync::{atomic::Atomic, Arc}, types::Opaque};
+use kernel::{
+    bindings,
+    error::to_result,
+    prelude::*,
+    sync::{atomic::Atomic, Arc},
+    types::Opaque,
+};
 
 /// Requests that one hardware queue can have in flight.
 const QUEUE_DEPTH: u32 = 256;

@@ -2,12 +2,11 @@
 
 //! A request that the block layer has handed to us, and what becomes of it.
 
-use super::{
-    end,
-    park::Parked,
-    send::Sent,
+use super::{end, park::Parked, send::Sent};
+use crate::{
+    kapi::sys::c,
+    model::units::{Bytes, Sectors},
 };
-use crate::{kapi::sys::c, model::units::{Bytes, Sectors}};
 use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 use kernel::bindings;
 

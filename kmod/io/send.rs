@@ -246,9 +246,8 @@ impl<'a> Request<'a> {
         if op.has_data() {
             table = lower.table().ok_or(Status::RESOURCE)?;
             // SAFETY: The request has data, and the table has `max_segments` entries.
-            let n = unsafe {
-                c::stor_shim_rq_bvecs(self.as_ptr(), table, lower.max_segments().into())
-            };
+            let n =
+                unsafe { c::stor_shim_rq_bvecs(self.as_ptr(), table, lower.max_segments().into()) };
             let Some(n) = u16::try_from(n).ok().filter(|&n| n != 0) else {
                 // The block layer counts segments no lower than this does. If it ever did,
                 // the request could never be sent.

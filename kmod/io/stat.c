@@ -91,8 +91,7 @@ void stor_stat_start(const struct stor_stat *stat, unsigned int op, u64 n)
  * Context: any.
  */
 void stor_stat_end(const struct stor_stat *stat, unsigned int op,
-			unsigned int bytes, unsigned int total,
-			unsigned int lower)
+		   unsigned int bytes, unsigned int total, unsigned int lower)
 {
 	this_cpu_inc(stat->counters->done[op]);
 	this_cpu_add(stat->counters->bytes[op], bytes);
@@ -111,8 +110,8 @@ void stor_stat_end(const struct stor_stat *stat, unsigned int op,
  * Context: any.
  */
 void stor_stat_failed(const struct stor_stat *stat, unsigned int op,
-			   unsigned int status, unsigned int total,
-			   unsigned int lower)
+		      unsigned int status, unsigned int total,
+		      unsigned int lower)
 {
 	this_cpu_inc(stat->counters->done[op]);
 	this_cpu_inc(stat->counters->failed[status]);
@@ -130,9 +129,8 @@ void stor_stat_failed(const struct stor_stat *stat, unsigned int op,
  *
  * Context: any.
  */
-void stor_stat_worked(const struct stor_stat *stat,
-			   enum stor_stat_work work, unsigned int bytes,
-			   unsigned int time)
+void stor_stat_worked(const struct stor_stat *stat, enum stor_stat_work work,
+		      unsigned int bytes, unsigned int time)
 {
 	if (unlikely(!stat->histogram[time_of(work)]))
 		return;
@@ -147,8 +145,7 @@ void stor_stat_worked(const struct stor_stat *stat,
  * @cpu: of this CPU, or -1 for the sum of all
  * @to: where to
  */
-void stor_stat_read(const u64 __percpu *from, unsigned int n, int cpu,
-			 u64 *to)
+void stor_stat_read(const u64 __percpu *from, unsigned int n, int cpu, u64 *to)
 {
 	unsigned int i;
 	int c;

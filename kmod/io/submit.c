@@ -221,7 +221,7 @@ static bool stor_stack_is_short(void)
  * Context: process, from within queue_rq() or queue_rqs().
  */
 void stor_submit_begin(struct stor_submit *submit, struct request_queue *q,
-			   unsigned int nr, bool timed)
+		       unsigned int nr, bool timed)
 {
 	struct blk_plug *plug = current->plug;
 

@@ -172,9 +172,8 @@ int stor_cipher_proof(const struct stor_cipher *cipher, u8 *proof)
  * Return: 0 or what the cipher says.
  */
 int stor_crypt_run(const struct stor_cipher *cipher,
-			const struct stor_piece *from,
-			const struct stor_piece *to, unsigned int sector,
-			u64 tweak, u64 step, bool encrypt)
+		   const struct stor_piece *from, const struct stor_piece *to,
+		   unsigned int sector, u64 tweak, u64 step, bool encrypt)
 {
 	union stor_request request __uninitialized;
 	struct skcipher_request *req = &request.req;
@@ -204,8 +203,8 @@ int stor_crypt_run(const struct stor_cipher *cipher,
 	}
 }
 
-static void stor_sg_fill(struct scatterlist *sg, const struct stor_piece *pieces,
-			 unsigned int n)
+static void stor_sg_fill(struct scatterlist *sg,
+			 const struct stor_piece *pieces, unsigned int n)
 {
 	unsigned int i;
 

@@ -127,8 +127,7 @@ impl<'a> Request<'a> {
     pub(crate) fn prepare_reply(&self, cmd: u32) -> Result<Reply<'_>> {
         let mut hdr = core::ptr::null_mut();
         // SAFETY: `info` is valid by the type invariant, and `hdr` may be written to.
-        let skb =
-            unsafe { c::stor_shim_genl_reply_new(self.info.as_ptr(), cmd as u8, &mut hdr) };
+        let skb = unsafe { c::stor_shim_genl_reply_new(self.info.as_ptr(), cmd as u8, &mut hdr) };
         Ok(Reply {
             message: Message::new(skb, hdr).map_err(|_| {
                 self.refuse(&Refusal::plain(Errno::NoMem, format_args!("out of memory")))
@@ -237,9 +236,8 @@ impl Dump<'_> {
     /// Adds one message; false if there is no room for it, and the dump goes on in a later call.
     pub(crate) fn entry(&mut self, cmd: u32, fill: impl FnOnce(&mut Writer<'_>) -> Result) -> bool {
         // SAFETY: Valid by the type invariant.
-        let hdr = unsafe {
-            c::stor_shim_genl_dump_put(self.skb.as_ptr(), self.cb.as_ptr(), cmd as u8)
-        };
+        let hdr =
+            unsafe { c::stor_shim_genl_dump_put(self.skb.as_ptr(), self.cb.as_ptr(), cmd as u8) };
         let Some(hdr) = NonNull::new(hdr) else {
             return false;
         };

@@ -43,9 +43,9 @@ static bool stor_inline_has_hardware(struct block_device *bdev,
  * no fallback.
  */
 struct stor_inline_key *stor_inline_new(struct block_device *bdev,
-					     const u8 *bytes, unsigned int len,
-					     unsigned int sector, bool hardware,
-					     bool fallback)
+					const u8 *bytes, unsigned int len,
+					unsigned int sector, bool hardware,
+					bool fallback)
 {
 	struct stor_inline_key *inline_key;
 	int flags = hardware ? BLK_CRYPTO_CFG_ALLOW_HW : 0;

@@ -125,8 +125,8 @@ static int stor_key_missing(struct key_type *type, const char *description)
  * -ENOPKG if the kernel has no such type, -ENOKEY, -EKEYEXPIRED, -EKEYREVOKED,
  * -EACCES, or another error of request_key().
  */
-ssize_t stor_key_read(enum stor_key_type type, const char *description,
-			   u8 *buf, size_t max)
+ssize_t stor_key_read(enum stor_key_type type, const char *description, u8 *buf,
+		      size_t max)
 {
 	struct stor_payload payload;
 	struct key_type *key_type;

@@ -184,7 +184,7 @@ static bool stor_is_given_up(dev_t dev)
  * and it is not over.
  */
 struct stor_bdev *stor_bdev_open(dev_t dev, bool read_only,
-				      unsigned int patience)
+				 unsigned int patience)
 {
 	struct stor_bdev *bdev;
 	struct file *file;
@@ -293,7 +293,7 @@ static void stor_scan_work(struct work_struct *work)
  * called.
  */
 void stor_scan_init(struct stor_scan *scan, struct gendisk *disk,
-			 struct block_device *bdev)
+		    struct block_device *bdev)
 {
 	INIT_WORK(&scan->work, stor_scan_work);
 	init_completion(&scan->done);

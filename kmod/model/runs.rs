@@ -142,7 +142,10 @@ mod tests {
         let got = runs(&[piece(1, 512, 7680), piece(2, 0, 512)], 4096);
         let mut pieces = [piece(1, 4608, 3584); PIECES];
         pieces[1] = piece(2, 0, 512);
-        assert_eq!(got, [Run::Whole(piece(1, 512, 4096)), Run::Scattered(pieces, 2)]);
+        assert_eq!(
+            got,
+            [Run::Whole(piece(1, 512, 4096)), Run::Scattered(pieces, 2)]
+        );
     }
 
     #[test]

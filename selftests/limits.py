@@ -25,6 +25,11 @@ DIFFER = {
     "max_segments": lambda own: str(min(number(own), 256)),
     # ... and a discard has one range.
     "max_discard_segments": lambda _: "1",
+    # What a backing may need later is offered from the start: without it
+    # flushes would be dropped, and pages change while they are written.
+    "write_cache": lambda _: "write back",
+    "fua": lambda _: "1",
+    "stable_writes": lambda _: "1",
     # Not offered.
     "max_write_streams": lambda _: "0",
     "write_stream_granularity": lambda _: "0",

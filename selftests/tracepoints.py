@@ -23,8 +23,8 @@ START = 3 * MIB
 WAY = ["stor_submit", "stor_lower_submit", "stor_lower_complete", "stor_end"]
 # The ways of what is encrypted.
 SEALED = {
-    "write": [WAY[0], "stor_seal", *WAY[1:]],
-    "read": [*WAY[:3], "stor_open", WAY[3]],
+    "write": [WAY[0], "stor_encrypt", *WAY[1:]],
+    "read": [*WAY[:3], "stor_decrypt", WAY[3]],
 }
 EVENT = re.compile(r"\b(stor_\w+): dev=")
 Event = collections.namedtuple(

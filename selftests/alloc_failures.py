@@ -12,19 +12,14 @@ import collections
 import contextlib
 import errno
 import os
-import pathlib
 import re
 import struct
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import inject  # noqa: E402
-import keys  # noqa: E402
-from netlink import (F_ACK, F_DUMP, F_REQUEST, Refused,  # noqa: E402
-                     Socket, split)
-from stor import (C, MIB, Disk, clean, decode, encode,  # noqa: E402
-                  number_of, pattern, run, settle, setup)
-from tap import check, equal, main, note, test, wait_until  # noqa: E402
+from lib import inject, keys
+from lib.netlink import F_ACK, F_DUMP, F_REQUEST, Refused, Socket, split
+from lib.stor import (C, Disk, MIB, clean, decode, encode, number_of, pattern,
+                      run, settle, setup)
+from lib.tap import check, equal, main, note, test, wait_until
 
 MOST = 3000  # allocations of one command; far from what there are
 LOST = "no answer"

@@ -6,16 +6,14 @@ import contextlib
 import errno
 import os
 import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import uring  # noqa: E402
-from blktrace import requests  # noqa: E402
-from lower import null_blk, scsi_debug  # noqa: E402
-from stats import failures  # noqa: E402
-from stor import (MIB, Device, Disk, buffer, clean, error_of,  # noqa: E402
-                  number_of, pattern, settle, setup)
-from tap import Skip, check, equal, main, note, test  # noqa: E402
+from lib import uring
+from lib.blktrace import requests
+from lib.lower import null_blk, scsi_debug
+from lib.stats import failures
+from lib.stor import (Device, Disk, MIB, buffer, clean, error_of, number_of,
+                      pattern, settle, setup)
+from lib.tap import Skip, check, equal, main, note, test
 
 RWF_ATOMIC = 0x40
 LIMITS = ["atomic_write_max_bytes", "atomic_write_unit_min_bytes",

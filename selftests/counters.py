@@ -11,24 +11,20 @@ import contextlib
 import errno
 import os
 import pathlib
-import sys
 import tempfile
 import threading
 import uuid as uuids
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-from fio import fio  # noqa: E402
-from lower import mapped, null_blk, scsi_debug  # noqa: E402
-from netlink import Refused, Socket  # noqa: E402
-from stats import (BUCKETS, OPS, Stat, bounds, dump,  # noqa: E402
-                   stat)
-from stor import (BLKDISCARD, BLKZEROOUT, C, MIB, Disk,  # noqa: E402
-                  Stor, clean, module, number_of, one_of_each, pattern, run,
-                  settle, setup, unload)
-from tap import (check, equal, main, note, patience,  # noqa: E402
-                 test, wait_until)
-from tool import TOOL  # noqa: E402
+from lib import keys
+from lib.fio import fio
+from lib.lower import mapped, null_blk, scsi_debug
+from lib.netlink import Refused, Socket
+from lib.stats import BUCKETS, OPS, Stat, bounds, dump, stat
+from lib.stor import (BLKDISCARD, BLKZEROOUT, C, Disk, MIB, Stor, clean,
+                      module, number_of, one_of_each, pattern, run, settle,
+                      setup, unload)
+from lib.tap import check, equal, main, note, patience, test, wait_until
+from lib.tool import TOOL
 
 STRICT = os.environ.get("STOR_TEST_STAT_STRICT") == "1"
 IOS = int(os.environ.get("STOR_TEST_STAT_IOS", "5000"))

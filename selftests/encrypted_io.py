@@ -10,17 +10,14 @@ With STOR_TEST_WHOLE=1 more of their tests are run, and for as many rounds.
 """
 
 import os
-import pathlib
 import subprocess
 import sys
 import threading
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "lib"))
-import keys  # noqa: E402
-from stor import (MIB, C, Disk, clean, one_of_each, pattern,  # noqa: E402
-                  settle, setup)
-from tap import SKIP, Skip, equal, main, note, patience, test  # noqa: E402
+from lib import keys
+from lib.stor import (C, Disk, HERE, MIB, clean, one_of_each, pattern,
+                      settle, setup)
+from lib.tap import SKIP, Skip, equal, main, note, patience, test
 
 LIMIT = 250  # seconds of one program
 WHOLE = os.environ.get("STOR_TEST_WHOLE") == "1"

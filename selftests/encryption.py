@@ -12,19 +12,15 @@ import hashlib
 import os
 import pathlib
 import random
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import ciphertext  # noqa: E402
-import keys  # noqa: E402
-from fio import VERIFY, Fio, fio  # noqa: E402
-from geometries import (by_dm, by_stor, fill, geometry,  # noqa: E402
-                        take_turns)
-from lower import mapped, null_blk  # noqa: E402
-from stor import (C, MIB, Device, Disk, clean, one_of_each,  # noqa: E402
-                  number_of, pattern, refused, settle, setup)
-from tap import Skip, check, equal, main, note, patience, test, wait_until  # noqa: E402
+from lib import ciphertext, keys
+from lib.fio import Fio, VERIFY, fio
+from lib.geometries import by_dm, by_stor, fill, geometry, take_turns
+from lib.lower import mapped, null_blk
+from lib.stor import (C, Device, Disk, MIB, clean, number_of, one_of_each,
+                      pattern, refused, settle, setup)
+from lib.tap import Skip, check, equal, main, note, patience, test, wait_until
 
 KEY = pattern(1, 64)
 

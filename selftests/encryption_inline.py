@@ -14,20 +14,15 @@ import mmap
 import os
 import pathlib
 import random
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import ciphertext  # noqa: E402
-import keys  # noqa: E402
-from fio import VERIFY, fio  # noqa: E402
-from geometries import (by_dm, by_stor, fill, geometry,  # noqa: E402
-                        take_turns)
-from locking import lock_under_load  # noqa: E402
-from lower import mapped, polled_null_blk  # noqa: E402
-from stor import (MIB, C, Device, Disk, clean, error_of,  # noqa: E402
-                  one_of_each, pattern, refused, settle, setup)
-from tap import (check, equal, in_thread, main, note, test,  # noqa: E402
-                 wait_until)
+from lib import ciphertext, keys
+from lib.fio import VERIFY, fio
+from lib.geometries import by_dm, by_stor, fill, geometry, take_turns
+from lib.locking import lock_under_load
+from lib.lower import mapped, polled_null_blk
+from lib.stor import (C, Device, Disk, MIB, clean, error_of, one_of_each,
+                      pattern, refused, settle, setup)
+from lib.tap import check, equal, in_thread, main, note, test, wait_until
 
 KEY = pattern(1, 64)
 AUTO = C["STOR_CRYPTO_ENGINE_AUTO"]

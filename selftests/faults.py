@@ -11,20 +11,17 @@ import os
 import pathlib
 import random
 import re
-import sys
 import threading
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import inject  # noqa: E402
-import plaintext  # noqa: E402
-from fio import VERIFY, Fio, load  # noqa: E402
-from lower import mapped, null_blk  # noqa: E402
-from stats import failures  # noqa: E402
-from stor import (MIB, Device, Disk, clean, made_of,  # noqa: E402
-                  number_of, settle, setup)
-from tap import (KernelLog, Skip, check, equal, main, note,  # noqa: E402
-                 patience, test, wait_until)
+from lib import inject, plaintext
+from lib.fio import Fio, VERIFY, load
+from lib.lower import mapped, null_blk
+from lib.stats import failures
+from lib.stor import (Device, Disk, MIB, clean, made_of, number_of, settle,
+                      setup)
+from lib.tap import (KernelLog, Skip, check, equal, main, note, patience,
+                     test, wait_until)
 
 FAULTS = int(os.environ.get("STOR_TEST_FAULTS", "2"))
 SEED = 3

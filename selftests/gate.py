@@ -10,20 +10,18 @@ import mmap
 import os
 import pathlib
 import random
-import sys
 import threading
 import time
 import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from fio import VERIFY, load  # noqa: E402
-from lower import mapped, null_blk, polled_null_blk  # noqa: E402
-from netlink import Refused  # noqa: E402
-from stats import failures  # noqa: E402
-from stor import (MIB, Disk, Stor, clean, number_of,  # noqa: E402
-                  one_of_each, pattern, refused, settle, setup)
-from tap import (check, equal, in_thread, main, note,  # noqa: E402
-                 patience, test, wait_until)
+from lib.fio import VERIFY, load
+from lib.lower import mapped, null_blk, polled_null_blk
+from lib.netlink import Refused
+from lib.stats import failures
+from lib.stor import (Disk, MIB, Stor, clean, number_of, one_of_each, pattern,
+                      refused, settle, setup)
+from lib.tap import (check, equal, in_thread, main, note, patience, test,
+                     wait_until)
 
 ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "20"))
 START = 16 * MIB

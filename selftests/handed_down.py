@@ -10,18 +10,16 @@ import pathlib
 import platform
 import re
 import struct
-import sys
 import threading
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-from blktrace import TRACING, trace  # noqa: E402
-from fio import VERIFY, fio  # noqa: E402
-from lower import mapped, null_blk, scsi_debug  # noqa: E402
-from stats import failures, stat  # noqa: E402
-from stor import (C, LIBC, MIB, Device, Disk, buffer,  # noqa: E402
-                  clean, error_of, number_of, pattern, settle, setup)
-from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+from lib import keys
+from lib.blktrace import TRACING, trace
+from lib.fio import VERIFY, fio
+from lib.lower import mapped, null_blk, scsi_debug
+from lib.stats import failures, stat
+from lib.stor import (C, Device, Disk, LIBC, MIB, buffer, clean, error_of,
+                      number_of, pattern, settle, setup)
+from lib.tap import Skip, check, equal, main, note, test, wait_until
 
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 REALTIME, BEST_EFFORT, IDLE = 1, 2, 3

@@ -23,15 +23,13 @@ import mmap
 import os
 import pathlib
 import re
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import dump  # noqa: E402
-from blktrace import TRACING  # noqa: E402
-from stor import (MIB, Disk, backings, load, ready,  # noqa: E402
-                  refused, run, settle, unload)
-from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+from lib import dump
+from lib.blktrace import TRACING
+from lib.stor import (Disk, MIB, backings, load, ready, refused, run, settle,
+                      unload)
+from lib.tap import Skip, check, equal, main, note, test, wait_until
 
 # By its label: length, type.
 KEYS = {"short": (32, "user"), "long": (64, "logon")}

@@ -4,17 +4,11 @@
 
 import collections
 import os
-import pathlib
 import random
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import inject  # noqa: E402
-import keys  # noqa: E402
-import load  # noqa: E402
-from stor import (MIB, Device, clean, one_of_each, pattern,  # noqa: E402
-                  settle, setup)
-from tap import check, main, note, test  # noqa: E402
+from lib import inject, keys, load
+from lib.stor import Device, MIB, clean, one_of_each, pattern, settle, setup
+from lib.tap import check, main, note, test
 
 ROUNDS = int(os.environ.get("STOR_TEST_INJECTIONS") or 50)
 STEPS = 12

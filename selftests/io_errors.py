@@ -4,14 +4,10 @@
 
 import errno
 import os
-import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from lower import mapped, null_blk, scsi_debug  # noqa: E402
-from stor import (MIB, Disk, call, clean, pattern,  # noqa: E402
-                  run, settle, setup)
-from tap import check, equal, main, note, test  # noqa: E402
+from lib.lower import mapped, null_blk, scsi_debug
+from lib.stor import Disk, MIB, call, clean, pattern, run, settle, setup
+from lib.tap import check, equal, main, note, test
 
 START = MIB
 

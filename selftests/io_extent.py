@@ -5,16 +5,13 @@
 import errno
 import mmap
 import os
-import pathlib
 import random
 import re
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from blktrace import requests  # noqa: E402
-from stor import (BLKDISCARD, BLKZEROOUT, MIB, Device,  # noqa: E402
-                  Disk, call, clean, need, one_of_each, pattern, run, setup)
-from tap import Skip, check, equal, main, note, test  # noqa: E402
+from lib.blktrace import requests
+from lib.stor import (BLKDISCARD, BLKZEROOUT, Device, Disk, MIB, call, clean,
+                      need, one_of_each, pattern, run, setup)
+from lib.tap import Skip, check, equal, main, note, test
 
 BLKSECDISCARD = 0x127D
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 1, 2, 16

@@ -4,17 +4,12 @@
 
 import errno
 import os
-import pathlib
 import random
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import inject  # noqa: E402
-import load  # noqa: E402
-from stor import (BLKDISCARD, BLKZEROOUT, MIB, Device,  # noqa: E402
-                  Disk, clean, error_of, one_of_each, pattern, settle,
-                  setup)
-from tap import check, equal, main, note, test  # noqa: E402
+from lib import inject, load
+from lib.stor import (BLKDISCARD, BLKZEROOUT, Device, Disk, MIB, clean,
+                      error_of, one_of_each, pattern, settle, setup)
+from lib.tap import check, equal, main, note, test
 
 ROUNDS = int(os.environ.get("STOR_TEST_INJECTIONS") or 50)
 STEPS = 12

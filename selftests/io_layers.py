@@ -12,15 +12,13 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from fio import VERIFY, fio  # noqa: E402
-from lower import mapped, null_blk  # noqa: E402
-from netlink import Refused  # noqa: E402
-from stor import (BLKRRPART, MIB, Device, Disk,  # noqa: E402
-                  add_partition, clean, delete_partition, error_of, need,
-                  number_of, one_of_each, pattern, refused, run, settle, setup)
-from tap import (Skip, check, equal, in_thread, main, note,  # noqa: E402
-                 test, wait_until)
+from lib.fio import VERIFY, fio
+from lib.lower import mapped, null_blk
+from lib.netlink import Refused
+from lib.stor import (BLKRRPART, Device, Disk, MIB, add_partition, clean,
+                      delete_partition, error_of, need, number_of,
+                      one_of_each, pattern, refused, run, settle, setup)
+from lib.tap import Skip, check, equal, in_thread, main, note, test, wait_until
 
 
 def table(block, *parts):

@@ -3,14 +3,11 @@
 """fio writes and reads back: all block sizes, depths and kinds of I/O."""
 
 import json
-import pathlib
-import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import plaintext  # noqa: E402
-from stor import MIB, clean, need, one_of_each, run, setup  # noqa: E402
-from tap import check, equal, main, note, test  # noqa: E402
+from lib import plaintext
+from lib.stor import MIB, clean, need, one_of_each, run, setup
+from lib.tap import check, equal, main, note, test
 
 START, LENGTH = 64 * MIB, 64 * MIB
 GLOBAL = {"filename": "/dev/stor0", "direct": 1, "thread": 1,

@@ -16,13 +16,11 @@ import os
 import pathlib
 import re
 import resource
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from stor import (C, MIB, Disk, Stor, backings, load, loaded,  # noqa: E402
-                  number_of, pattern, ready, run, settle, unload)
-from tap import Skip, check, equal, main, note, test  # noqa: E402
+from lib.stor import (C, Disk, MIB, Stor, backings, load, loaded, number_of,
+                      pattern, ready, run, settle, unload)
+from lib.tap import Skip, check, equal, main, note, test
 
 CYCLES = int(os.environ.get("STOR_TEST_CYCLES", "60"))
 WARM_UP = 10

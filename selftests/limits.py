@@ -3,12 +3,9 @@
 """The limits of a volume's queue are those of its backing, but for a list."""
 
 import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from stor import (MIB, Device, Disk, clean, one_of_each,  # noqa: E402
-                  pattern, setup)
-from tap import check, equal, main, note, test  # noqa: E402
+from lib.stor import Device, Disk, MIB, clean, one_of_each, pattern, setup
+from lib.tap import check, equal, main, note, test
 
 
 def number(text):

@@ -10,18 +10,15 @@ import errno
 import os
 import pathlib
 import re
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-from blktrace import trace  # noqa: E402
-from locking import lock_under_load  # noqa: E402
-from lower import null_blk  # noqa: E402
-from stats import failures  # noqa: E402
-from stor import (BLKRRPART, MIB, Disk, clean, error_of, number_of,  # noqa: E402
-                  one_of_each, pattern, refused, settle, setup)
-from tap import (check, equal, in_thread, main, test,  # noqa: E402
-                 wait_until)
+from lib import keys
+from lib.blktrace import trace
+from lib.locking import lock_under_load
+from lib.lower import null_blk
+from lib.stats import failures
+from lib.stor import (BLKRRPART, Disk, MIB, clean, error_of, number_of,
+                      one_of_each, pattern, refused, settle, setup)
+from lib.tap import check, equal, in_thread, main, test, wait_until
 
 KEY = pattern(11, 64)
 SYS = pathlib.Path("/sys/block/stor0")

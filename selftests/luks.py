@@ -11,18 +11,14 @@ import pathlib
 import pty
 import select
 import subprocess
-import sys
 import tempfile
 import termios
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-import tool as tools  # noqa: E402
-from stor import (BLKDISCARD, MIB, Disk, error_of, need,  # noqa: E402
-                  pattern, run, settle)
-from tap import (Skip, check, equal, main, patience, test,  # noqa: E402
-                 wait_until)
+from lib import keys, tool as tools
+from lib.stor import (BLKDISCARD, Disk, MIB, error_of, need, pattern, run,
+                      settle)
+from lib.tap import Skip, check, equal, main, patience, test, wait_until
 
 PASSPHRASE = "correct horse"
 MAPPED = "stortest"

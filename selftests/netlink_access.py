@@ -9,11 +9,9 @@ import pathlib
 import sys
 import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from netlink import GENL_ID_CTRL, Refused, Socket  # noqa: E402
-from stor import (MIB, Stor, call, clean, encode,  # noqa: E402
-                  refused, setup)
-from tap import Failure, check, equal, main, test  # noqa: E402
+from lib.netlink import GENL_ID_CTRL, Refused, Socket
+from lib.stor import MIB, Stor, call, clean, encode, refused, setup
+from lib.tap import Failure, check, equal, main, test
 
 WHY = "CAP_SYS_ADMIN in the initial user namespace is needed"
 NOBODY = 65534

@@ -5,14 +5,11 @@
 import contextlib
 import errno
 import os
-import pathlib
-import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from netlink import Refused, Socket  # noqa: E402
-from stor import (C, MIB, clean, decode, settle, setup)  # noqa: E402
-from tap import check, equal, main, note, test  # noqa: E402
+from lib.netlink import Refused, Socket
+from lib.stor import C, MIB, clean, decode, settle, setup
+from lib.tap import check, equal, main, note, test
 
 COUNT = 64
 SMALL = 4096  # the least that the kernel makes a part of a dump

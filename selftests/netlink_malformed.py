@@ -7,15 +7,12 @@ import os
 import pathlib
 import random
 import struct
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-from netlink import (F_ACK, F_DUMP, F_REQUEST, NLMSG_DONE,  # noqa: E402
-                     NLMSG_ERROR, Refused, attr)
-from stor import (C, KINDS, MIB, clean, encode, refused, settle,  # noqa: E402
-                  setup)
-from tap import check, equal, main, note, test  # noqa: E402
+from lib import keys
+from lib.netlink import (F_ACK, F_DUMP, F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+                         Refused, attr)
+from lib.stor import C, KINDS, MIB, clean, encode, refused, settle, setup
+from lib.tap import check, equal, main, note, test
 
 MESSAGES = int(os.environ.get("STOR_TEST_MESSAGES", "4000"))
 SEED = int(os.environ.get("STOR_TEST_SEED", "20261123"))

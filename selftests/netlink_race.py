@@ -6,16 +6,14 @@ import errno
 import os
 import pathlib
 import random
-import sys
 import time
 import traceback
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from netlink import Refused  # noqa: E402
-from stor import (MIB, Disk, Stor, clean, load, loaded,  # noqa: E402
-                  number_of, run, settle, setup, unload)
-from tap import check, equal, main, note, test, wait_until  # noqa: E402
+from lib.netlink import Refused
+from lib.stor import (Disk, MIB, Stor, clean, load, loaded, number_of, run,
+                      settle, setup, unload)
+from lib.tap import check, equal, main, note, test, wait_until
 
 PROCESSES = 8
 SECONDS = 8

@@ -8,14 +8,12 @@ import pathlib
 import re
 import stat
 import struct
-import sys
 import tempfile
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from stor import (MIB, Disk, add_partition, clean,  # noqa: E402
-                  delete_partition, encode, need, refused, run, settle, setup)
-from tap import Skip, equal, main, test  # noqa: E402
+from lib.stor import (Disk, MIB, add_partition, clean, delete_partition,
+                      encode, need, refused, run, settle, setup)
+from lib.tap import Skip, equal, main, test
 
 UUID = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
 

@@ -9,17 +9,15 @@ import os
 import pathlib
 import re
 import struct
-import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import uring  # noqa: E402
-from fio import VERIFY, Fio, fio, load  # noqa: E402
-from lower import mapped, null_blk, polled_null_blk  # noqa: E402
-from stats import failures  # noqa: E402
-from stor import (MIB, Device, Disk, buffer, clean, need,  # noqa: E402
-                  number_of, pattern, run, settle, setup)
-from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+from lib import uring
+from lib.fio import Fio, VERIFY, fio, load
+from lib.lower import mapped, null_blk, polled_null_blk
+from lib.stats import failures
+from lib.stor import (Device, Disk, MIB, buffer, clean, need, number_of,
+                      pattern, run, settle, setup)
+from lib.tap import Skip, check, equal, main, note, test, wait_until
 
 ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "20"))
 POLLED = {"ioengine": "io_uring", "hipri": 1}

@@ -6,14 +6,12 @@ import errno
 import os
 import pathlib
 import re
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from lower import null_blk  # noqa: E402
-from stor import (BLKDISCARD, BLKZEROOUT, MIB, Disk, call,  # noqa: E402
-                  clean, error_of, number_of, one_of_each, pattern, refused,
-                  run, settle, setup)
-from tap import check, equal, main, test  # noqa: E402
+from lib.lower import null_blk
+from lib.stor import (BLKDISCARD, BLKZEROOUT, Disk, MIB, call, clean,
+                      error_of, number_of, one_of_each, pattern, refused, run,
+                      settle, setup)
+from lib.tap import check, equal, main, test
 
 START = 16 * MIB
 STOR = pathlib.Path("/sys/block/stor0/stor")

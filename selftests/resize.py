@@ -7,13 +7,11 @@ import os
 import pathlib
 import re
 import socket
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from stor import (BLKDISCARD, BLKZEROOUT, MIB, Disk,  # noqa: E402
-                  add_partition, buffer, clean, delete_partition, error_of,
-                  number_of, one_of_each, pattern, refused, settle, setup)
-from tap import check, equal, main, test  # noqa: E402
+from lib.stor import (BLKDISCARD, BLKZEROOUT, Disk, MIB, add_partition,
+                      buffer, clean, delete_partition, error_of, number_of,
+                      one_of_each, pattern, refused, settle, setup)
+from lib.tap import check, equal, main, test
 
 START = 16 * MIB
 STOR = pathlib.Path("/sys/block/stor0/stor")

@@ -28,7 +28,7 @@ run() { # run NUMBER PROGRAM [ARGUMENT]...
 
 failed=0 skipped=0 number=0
 echo "TAP version 13"
-lib/kmemleak.py baseline
+python3 -m lib.kmemleak baseline
 case $? in
 0) leaks=1 ;;
 4) leaks=0 ;;

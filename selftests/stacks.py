@@ -11,18 +11,16 @@ import hashlib
 import os
 import pathlib
 import random
-import sys
 import tempfile
 import traceback
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-from fio import VERIFY, fio, load  # noqa: E402
-from lower import mapped, multipath, null_blk  # noqa: E402
-from stats import failures, stat  # noqa: E402
-from stor import (MIB, Disk, call, clean, error_of, need,  # noqa: E402
-                  number_of, one_of_each, pattern, run, settle, setup)
-from tap import Skip, check, equal, main, note, test, wait_until  # noqa: E402
+from lib import keys
+from lib.fio import VERIFY, fio, load
+from lib.lower import mapped, multipath, null_blk
+from lib.stats import failures, stat
+from lib.stor import (Disk, MIB, call, clean, error_of, need, number_of,
+                      one_of_each, pattern, run, settle, setup)
+from lib.tap import Skip, check, equal, main, note, test, wait_until
 
 SCALE = int(os.environ.get("STOR_TEST_STACKS", "1"))
 LENGTH = 320 * MIB  # XFS wants no less than 300

@@ -3,20 +3,16 @@
 """The tool storadm against the module: exit codes, words, JSON, events."""
 
 import os
-import pathlib
 import re
 import signal
 import subprocess
-import sys
 import time
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-from stor import (MIB, Disk, load, pattern,  # noqa: E402
-                  settle, unload)
-from tap import Skip, check, equal, main, patience, test  # noqa: E402
-from tool import cleanup, ready  # noqa: E402
+from lib import keys
+from lib.stor import Disk, MIB, load, pattern, settle, unload
+from lib.tap import Skip, check, equal, main, patience, test
+from lib.tool import cleanup, ready
 
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
 AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")

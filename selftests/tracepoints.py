@@ -6,18 +6,15 @@ import collections
 import contextlib
 import errno
 import os
-import pathlib
 import re
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-from blktrace import TRACING, trace  # noqa: E402
-from fio import fio  # noqa: E402
-from lower import null_blk  # noqa: E402
-from stor import (BLKDISCARD, BLKZEROOUT, MIB, Disk,  # noqa: E402
-                  clean, one_of_each, pattern, settle, setup)
-from tap import check, equal, main, note, test  # noqa: E402
+from lib import keys
+from lib.blktrace import TRACING, trace
+from lib.fio import fio
+from lib.lower import null_blk
+from lib.stor import (BLKDISCARD, BLKZEROOUT, Disk, MIB, clean, one_of_each,
+                      pattern, settle, setup)
+from lib.tap import check, equal, main, note, test
 
 START = 3 * MIB
 WAY = ["stor_submit", "stor_lower_submit", "stor_lower_complete", "stor_end"]

@@ -6,16 +6,13 @@ import contextlib
 import errno
 import os
 import pathlib
-import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from fio import Fio  # noqa: E402
-from stor import (MIB, Device, Disk, clean, error_of, need,  # noqa: E402
-                  pattern, refused, run, settle, setup)
-from tap import (Skip, check, equal, main, note, patience,  # noqa: E402
-                 test, wait_until)
+from lib.fio import Fio
+from lib.stor import (Device, Disk, MIB, clean, error_of, need, pattern,
+                      refused, run, settle, setup)
+from lib.tap import Skip, check, equal, main, note, patience, test, wait_until
 
 
 class Drive:

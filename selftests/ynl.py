@@ -4,16 +4,15 @@
 
 import errno
 import glob
-import importlib
+import importlib.util
 import json
 import os
 import pathlib
 import sys
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from stor import C, HERE, MIB, clean, run, settle, setup  # noqa: E402
-from tap import Skip, check, equal, main, test  # noqa: E402
+from lib.stor import C, HERE, MIB, clean, run, settle, setup
+from lib.tap import Skip, check, equal, main, test
 
 UUID = uuid.UUID("00112233-4455-6677-8899-aabbccddeeff")
 SPEC = HERE.parent / "uapi/stor.yaml"
@@ -21,6 +20,16 @@ TREES = [os.environ.get("STOR_KERNEL_TREE", ""),
          f"/lib/modules/{os.uname().release}/build",
          f"/lib/modules/{os.uname().release}/source",
          *glob.glob("/usr/src/linux-*")]
+
+
+def package(name, folder):
+    """Import a package from anywhere; its own name is taken by our lib."""
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 class Ynl:
@@ -38,9 +47,8 @@ class Ynl:
         if not SPEC.exists():
             raise Skip(f"no {SPEC}")
         self.schema = str(schema)
-        sys.path.insert(0, str(self.folder))
         try:
-            self.lib = importlib.import_module("lib")
+            self.lib = package("pyynl_lib", self.folder / "lib")
         except ImportError as why:
             raise Skip(f"YNL lacks something: {why}") from why
 

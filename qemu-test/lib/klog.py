@@ -1,43 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a kernel log must not hold."""
 
+import pathlib
 import re
 
-# A line of the log begins with a time, perhaps with the task or CPU it came from.
-_START = r"^(?:\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )?"
-
+# The one list, which the selftests look at as well.
+_LIST = pathlib.Path(__file__).resolve().parents[2] / "selftests/lib/bad-log"
 _BAD = re.compile(
     "|".join(
-        [
-            _START + r"-+\[ cut here \]-+",
-            _START + r"WARNING: ",
-            r"\bBUG: ",
-            r"\bkernel BUG at ",
-            r"\bOops: ",
-            r"\bKASAN: |\bKCSAN: |\bKFENCE: |\bUBSAN: ",
-            r"\bTainted: [A-Z ]*W",
-            r"\bgeneral protection fault\b",
-            r"\bKernel panic - ",
-            r"\bINFO: task .* blocked for more than ",
-            r"\brcu: INFO: .*stall|\bINFO: rcu.*stall",
-            # Lockdep's, of those that do not begin with WARNING or BUG; and that it, or
-            # another that watches, has stopped to watch.
-            r"\bINFO: (?:possible|inconsistent|suspicious|trying to register non-static) ",
-            r"\bpossible (?:circular|recursive|irq) lock",
-            r"\bDEBUG_LOCKS_WARN_ON\b",
-            r"\bturning off the locking correctness validator\b",
-            r"\bODEBUG: |\bODEBUG disabled\b",
-            r"\bkmemleak: (?:Cannot allocate a kmemleak_object|Memory pool empty)",
-            r"\bkmemleak: Kernel memory leak detector disabled",
-            # The slab allocator's.
-            r"\bBUG \S+ \(.*\): ",
-            r"\brefcount_t: ",
-            r"\blist_(?:add|del) corruption",
-            r"\bkmemleak: \d+ new suspected memory leaks",
-            r"\brust_kernel: panicked at",
-        ]
+        line
+        for line in _LIST.read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
     )
 )
+# A line of the log begins with a time, perhaps with the task or CPU it came from.
+_START = re.compile(r"\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ")
+
+
+def _is_bad(line: str) -> bool:
+    start = _START.match(line)
+    return bool(_BAD.search(line[start.end() :] if start else line))
+
 
 # What kmemleak suspects before a test has begun is the kernel's own. Whoever sets it aside
 # says so in the log (selftests/lib/kmemleak.py).
@@ -55,7 +38,7 @@ def bad_lines(text: str) -> list[str]:
     return [
         line
         for n, line in enumerate(lines)
-        if _BAD.search(line) and not (n < known and _LEAKS.search(line))
+        if _is_bad(line) and not (n < known and _LEAKS.search(line))
     ]
 
 

@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 
-import tap
+from . import tap
 
 TRACING = pathlib.Path("/sys/kernel/tracing")
 EVENT = re.compile(r"block_rq_issue: (\d+),(\d+) (\w+) (\d+) \(.*?\) "

@@ -8,9 +8,9 @@ import errno
 import os
 import pathlib
 
-from stor import (BLKDISCARD, BLKZEROOUT, MIB, Disk, error_of,
-                  number_of, pattern)
-from tap import check, equal
+from .stor import (BLKDISCARD, BLKZEROOUT, Disk, MIB, error_of, number_of,
+                   pattern)
+from .tap import check, equal
 
 QUEUE = pathlib.Path("/sys/block/stor0/queue")
 

@@ -11,7 +11,7 @@ import pathlib
 import subprocess
 import sys
 
-import tap
+from . import tap
 
 PORT = "/dev/virtio-ports/stor.dump"
 PROCESSES = 40

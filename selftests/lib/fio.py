@@ -8,9 +8,8 @@ import subprocess
 import tempfile
 import threading
 
-import plaintext
-import tap
-from stor import need
+from . import plaintext, tap
+from .stor import need
 
 VERIFY = {"direct": 1, "thread": 1, "ioengine": "libaio",
           "verify": plaintext.VERIFY,

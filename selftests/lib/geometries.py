@@ -3,10 +3,10 @@
 
 import os
 
-import keys
-from lower import mapped
-from stor import MIB, Disk, settle
-from tap import check, equal
+from . import keys
+from .lower import mapped
+from .stor import Disk, MIB, settle
+from .tap import check, equal
 
 
 def geometry(rng, device):

@@ -11,7 +11,7 @@ import os
 import pathlib
 import re
 
-import tap
+from . import tap
 
 DEBUGFS = pathlib.Path("/sys/kernel/debug")
 ALLOCATIONS = ("failslab", "fail_page_alloc")

@@ -1,6 +1,5 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Memory that the kernel has lost: kmemleak.py baseline | kmemleak.py check
+"""Memory that the kernel has lost: python3 -m lib.kmemleak baseline|check
 
 What kmemleak suspects at the baseline is set aside: it is the kernel's own. A
 check tells of all else, with the module loaded and, where that is possible,
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import time
 
-import stor
+from . import stor
 
 FILE = pathlib.Path("/sys/kernel/debug/kmemleak")
 YOUNG = 6  # seconds: younger objects are not told of
@@ -103,8 +102,9 @@ def main():
     return 2
 
 
-try:
-    sys.exit(main())
-except subprocess.SubprocessError as error:
-    tell(str(error))
-    sys.exit(1)
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.SubprocessError as error:
+        tell(str(error))
+        sys.exit(1)

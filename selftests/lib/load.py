@@ -18,9 +18,7 @@ import struct
 import threading
 import time
 
-import plaintext
-import stor
-import tap
+from . import plaintext, stor, tap
 
 BLOCK = 4096
 ZEROES = bytes(BLOCK)

@@ -4,10 +4,10 @@
 import os
 import pathlib
 
-from fio import VERIFY, load
-from stats import failures
-from stor import number_of, settle
-from tap import check, equal, note, wait_until
+from .fio import VERIFY, load
+from .stats import failures
+from .stor import number_of, settle
+from .tap import check, equal, note, wait_until
 
 ROUNDS = int(os.environ.get("STOR_TEST_ROUNDS", "20"))
 FILES = pathlib.Path("/sys/block/stor0/stor")

@@ -6,9 +6,8 @@ import os
 import pathlib
 import time
 
-import netlink
-import tap
-from stor import MIB, Disk, Stor, need, run, settle
+from . import netlink, tap
+from .stor import Disk, MIB, Stor, need, run, settle
 
 
 def vacate():

@@ -9,7 +9,7 @@ import re
 import socket
 import struct
 
-import tap
+from . import tap
 
 NETLINK_GENERIC = 16
 SOL_NETLINK = 270

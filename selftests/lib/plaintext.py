@@ -9,7 +9,7 @@ import os
 import re
 import struct
 
-import tap
+from . import tap
 
 MODE = os.environ.get("STOR_TEST_ENCRYPTED", "")
 # What tells the data of such a run from that of others on the same drives.

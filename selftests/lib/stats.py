@@ -5,9 +5,9 @@ import struct
 import sys
 import uuid as uuids
 
-from netlink import attr
-from stor import C
-from tap import check, equal
+from .netlink import attr
+from .stor import C
+from .tap import check, equal
 
 BUCKETS, CHUNK = C["STOR_STAT_BUCKETS"], C["STOR_STAT_CHUNK"]
 

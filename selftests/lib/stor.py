@@ -16,10 +16,7 @@ import struct
 import subprocess
 import uuid as uuids
 
-import keys
-import netlink
-import plaintext
-import tap
+from . import keys, netlink, plaintext, tap
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 C = netlink.constants(os.environ.get("STOR_UAPI", HERE.parent / "uapi/stor.h"))

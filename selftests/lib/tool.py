@@ -7,8 +7,8 @@ import os
 import shutil
 import tempfile
 
-from stor import HERE, clean, run, setup
-from tap import Skip, equal, note
+from .stor import HERE, clean, run, setup
+from .tap import Skip, equal, note
 
 SCHEMA = HERE.parent / "tools/schema/storadm-v1.schema.json"
 BUILT = HERE.parent / "build/tools/release/storadm"

@@ -6,8 +6,8 @@ import mmap
 import os
 import struct
 
-from stor import LIBC
-from tap import Skip, equal
+from .stor import LIBC
+from .tap import Skip, equal
 
 SETUP, ENTER = 425, 426
 IOPOLL, SINGLE_MMAP, GETEVENTS = 1, 1, 1

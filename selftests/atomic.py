@@ -12,7 +12,7 @@ from lib.blktrace import requests
 from lib.lower import null_blk, scsi_debug
 from lib.stats import failures
 from lib.stor import (Device, Disk, MIB, buffer, clean, error_of, number_of,
-                      pattern, settle, setup)
+                      pattern, setup, volume)
 from lib.tap import Skip, check, equal, main, note, test
 
 RWF_ATOMIC = 0x40
@@ -37,35 +37,33 @@ def whole(stor, path):
     """Untorn writes of each size go down as one, and hold the data."""
     lower = Device(path)
     want = limits(lower.name)
-    stor.new("one", lower, offset=MIB, length=8 * MIB)
-    settle()
-    # What is merged must not be more than one write may be.
-    _, least, most, _ = want
-    equal(limits("stor0"), [most, *want[1:]], "limits")
-    with Disk("/dev/stor0") as disk:
-        sizes, size = [], least
-        while size and size <= most:
-            sizes.append(size)
-            size *= 2
-        for size in sizes:
-            with requests(lower) as collect:
-                disk.write(4 * size, pattern(size, size), RWF_ATOMIC)
-                found = collect()
-            equal([(kind.rstrip("F"), at, count)
-                   for _, kind, at, count in found if "W" in kind],
-                  [("WU" if "U" in found[0][1] else "W",
-                    (MIB + 4 * size) // 512, size // 512)],
-                  f"requests below of {size} bytes")
-            equal(disk.read(4 * size, size), pattern(size, size), "data")
-        for offset, length in ((0, 2 * max(most, lower.block)),
-                               (lower.block, 2 * lower.block)):
-            result = untorn(disk, offset, length)
-            if length > most or offset % length:
-                check(result in (errno.EINVAL, errno.EOPNOTSUPP),
-                      f"{length} at {offset}: "
-                      f"{errno.errorcode.get(result, 'done')}")
-    note(f"{lower.name}: {', '.join(map(str, sizes)) or 'none'}")
-    stor.delete(name="one")
+    with volume(stor, lower, offset=MIB, length=8 * MIB):
+        # What is merged must not be more than one write may be.
+        _, least, most, _ = want
+        equal(limits("stor0"), [most, *want[1:]], "limits")
+        with Disk("/dev/stor0") as disk:
+            sizes, size = [], least
+            while size and size <= most:
+                sizes.append(size)
+                size *= 2
+            for size in sizes:
+                with requests(lower) as collect:
+                    disk.write(4 * size, pattern(size, size), RWF_ATOMIC)
+                    found = collect()
+                equal([(kind.rstrip("F"), at, count)
+                       for _, kind, at, count in found if "W" in kind],
+                      [("WU" if "U" in found[0][1] else "W",
+                        (MIB + 4 * size) // 512, size // 512)],
+                      f"requests below of {size} bytes")
+                equal(disk.read(4 * size, size), pattern(size, size), "data")
+            for offset, length in ((0, 2 * max(most, lower.block)),
+                                   (lower.block, 2 * lower.block)):
+                result = untorn(disk, offset, length)
+                if length > most or offset % length:
+                    check(result in (errno.EINVAL, errno.EOPNOTSUPP),
+                          f"{length} at {offset}: "
+                          f"{errno.errorcode.get(result, 'done')}")
+        note(f"{lower.name}: {', '.join(map(str, sizes)) or 'none'}")
 
 
 @test
@@ -92,17 +90,15 @@ def large(stor, _devices):
         whole(stor, path)
         # From where an untorn write could not be kept whole, it is not
         # offered at all.
-        stor.new("odd", path, offset=512 * 3, length=MIB)
-        settle()
-        own = limits("stor0")
-        most = limits(Device(path).name)[2]
-        check(own[2] <= 512 or own == [0, 0, 0, 0],
-              f"{own} where {most} is below, from sector 3 on")
-        with Disk("/dev/stor0") as disk:
-            check(untorn(disk, 0, 4096) in (errno.EINVAL,
-                                            errno.EOPNOTSUPP),
-                  "an untorn write that can not be kept")
-        stor.delete(name="odd")
+        with volume(stor, path, "odd", offset=512 * 3, length=MIB):
+            own = limits("stor0")
+            most = limits(Device(path).name)[2]
+            check(own[2] <= 512 or own == [0, 0, 0, 0],
+                  f"{own} where {most} is below, from sector 3 on")
+            with Disk("/dev/stor0") as disk:
+                check(untorn(disk, 0, 4096) in (errno.EINVAL,
+                                                errno.EOPNOTSUPP),
+                      "an untorn write that can not be kept")
 
 
 @test
@@ -114,21 +110,19 @@ def merged(stor, _devices):
         lower = Device(path)
         most = limits(lower.name)
         check(most[0] > most[2], f"{most}: no room for a merged write")
-        stor.new("one", path, length=8 * MIB)
-        settle()
-        with Disk("/dev/stor0") as disk, uring.Ring() as ring:
-            data = [pattern(number, 4096) for number in range(4)]
-            memory = [buffer(block) for block in data]
-            for first in range(0, 16, 4):
-                results = ring.run([
-                    (uring.WRITE, disk.fd, (first + number) * 4096,
-                     uring.address(block), 4096, RWF_ATOMIC)
-                    for number, block in enumerate(memory)])
-                equal(results, [4096] * 4, "results")
-                equal(disk.read(first * 4096, 4 * 4096), b"".join(data),
-                      "data")
-        equal(failures(stor), {}, "failed I/Os")
-        stor.delete(name="one")
+        with volume(stor, path, length=8 * MIB):
+            with Disk("/dev/stor0") as disk, uring.Ring() as ring:
+                data = [pattern(number, 4096) for number in range(4)]
+                memory = [buffer(block) for block in data]
+                for first in range(0, 16, 4):
+                    results = ring.run([
+                        (uring.WRITE, disk.fd, (first + number) * 4096,
+                         uring.address(block), 4096, RWF_ATOMIC)
+                        for number, block in enumerate(memory)])
+                    equal(results, [4096] * 4, "results")
+                    equal(disk.read(first * 4096, 4 * 4096), b"".join(data),
+                          "data")
+            equal(failures(stor), {}, "failed I/Os")
 
 
 @test
@@ -136,13 +130,11 @@ def none(stor, _devices):
     """on a disk without, nothing is offered, and a try is refused"""
     with null_blk(size=64, memory_backed=1):
         equal(limits("stortest"), [0, 0, 0, 0], "limits of the backing")
-        stor.new("one", "/dev/stortest")
-        settle()
-        equal(limits("stor0"), [0, 0, 0, 0], "limits")
-        with Disk("/dev/stor0") as disk:
-            check(untorn(disk, 0, os.sysconf("SC_PAGE_SIZE")) in
-                  (errno.EINVAL, errno.EOPNOTSUPP), "it is not refused")
-        stor.delete(name="one")
+        with volume(stor, "/dev/stortest"):
+            equal(limits("stor0"), [0, 0, 0, 0], "limits")
+            with Disk("/dev/stor0") as disk:
+                check(untorn(disk, 0, os.sysconf("SC_PAGE_SIZE")) in
+                      (errno.EINVAL, errno.EOPNOTSUPP), "it is not refused")
 
 
 main(setup, clean)

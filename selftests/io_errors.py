@@ -6,7 +6,8 @@ import errno
 import os
 
 from lib.lower import mapped, null_blk, scsi_debug
-from lib.stor import Disk, MIB, call, clean, pattern, run, settle, setup
+from lib.stor import (Disk, MIB, call, clean, pattern, run, settle, setup,
+                      volume)
 from lib.tap import check, equal, main, note, test
 
 START = MIB
@@ -40,11 +41,9 @@ def same(stor, backing, cases, want=None):
     has to be among the results.
     """
     below = [attempt(backing, how, at, length) for how, at, length in cases]
-    stor.new("one", backing, offset=START)
-    settle()
-    above = [attempt("/dev/stor0", how, at - START, length)
-             for how, at, length in cases]
-    stor.delete(name="one")
+    with volume(stor, backing, offset=START) as path:
+        above = [attempt(path, how, at - START, length)
+                 for how, at, length in cases]
     equal(above, below, "errors above, and below")
     if want:
         check(want in above, f"no {errno.errorcode[want]} among {above}")

@@ -11,19 +11,17 @@ import errno
 import mmap
 import os
 import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-import uring  # noqa: E402
-from fio import Fio  # noqa: E402
-from lower import null_blk  # noqa: E402
-from stats import failures  # noqa: E402
-from stor import (MIB, Disk, clean, number_of, pattern,  # noqa: E402
-                  settle, setup)
-from tap import (KernelLog, check, equal, main, note, test,  # noqa: E402
-                 wait_until)
-from watch import watched, within  # noqa: E402
+from lib import keys
+from lib import uring
+from lib.fio import Fio
+from lib.lower import null_blk
+from lib.stats import failures
+from lib.stor import (MIB, Disk, clean, number_of, pattern,
+                      settle, setup)
+from lib.tap import (KernelLog, check, equal, main, note, test,
+                     wait_until)
+from lib.watch import watched, within
 
 LOWER = "/dev/stortest"
 CONFIG = {"size": 64, "submit_queues": 1, "poll_queues": 1, "irqmode": 0,

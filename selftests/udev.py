@@ -7,15 +7,13 @@ import contextlib
 import os
 import pathlib
 import struct
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-import tool as tools  # noqa: E402
-from stor import (BLKRRPART, HERE, MIB, Disk, need, pattern,  # noqa: E402
-                  run, settle)
-from tap import (Skip, check, equal, main, note, patience,  # noqa: E402
-                 test, wait_until)
+from lib import keys
+from lib import tool as tools
+from lib.stor import (BLKRRPART, HERE, MIB, Disk, need, pattern,
+                      run, settle)
+from lib.tap import (Skip, check, equal, main, note, patience,
+                     test, wait_until)
 
 RULES = HERE.parent / "tools/udev/60-stor.rules"
 NAME = RULES.name

@@ -4,17 +4,14 @@
 
 import contextlib
 import os
-import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-import keys  # noqa: E402
-from blktrace import requests  # noqa: E402
-from lower import mapped, null_blk, scsi_debug  # noqa: E402
-from stats import failures  # noqa: E402
-from stor import (MIB, Device, Disk, buffer, clean, pattern,  # noqa: E402
-                  settle, setup)
-from tap import Skip, check, equal, main, note, test  # noqa: E402
+from lib import keys
+from lib.blktrace import requests
+from lib.lower import mapped, null_blk, scsi_debug
+from lib.stats import failures
+from lib.stor import (MIB, Device, Disk, buffer, clean, pattern,
+                      settle, setup)
+from lib.tap import Skip, check, equal, main, note, test
 
 SIZE = 16 * MIB
 PLAIN = {"size": 32, "memory_backed": 1}

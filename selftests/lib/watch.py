@@ -8,7 +8,7 @@ import signal
 import time
 import traceback
 
-import tap
+from . import tap
 
 
 class Watched:

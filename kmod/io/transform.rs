@@ -63,7 +63,11 @@ pub(super) fn to_words(transform: Option<&dyn Transform>) -> [*const c_void; 2] 
         None => [core::ptr::null(); 2],
         // SAFETY: A reference to a trait object consists of two pointers, neither of which is null,
         // and is as large, which is asserted above.
-        Some(transform) => unsafe { core::mem::transmute(core::ptr::from_ref(transform)) },
+        Some(transform) => unsafe {
+            core::mem::transmute::<*const dyn Transform, [*const c_void; 2]>(core::ptr::from_ref(
+                transform,
+            ))
+        },
     }
 }
 

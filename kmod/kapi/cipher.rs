@@ -142,8 +142,8 @@ impl Xts {
     pub(crate) fn new(key: &Key) -> Result<Self> {
         let bytes = key.bytes();
         // SAFETY: The key has so many bytes.
-        let cipher =
-            from_err_ptr(unsafe { c::stor_cipher_new(bytes.as_ptr(), bytes.len() as u32) })?;
+        let cipher = unsafe { c::stor_cipher_new(bytes.as_ptr(), bytes.len() as u32) };
+        let cipher = from_err_ptr(cipher)?;
         // INVARIANT: It was just made.
         Ok(Self(NonNull::new(cipher).ok_or(ENOMEM)?))
     }

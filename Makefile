@@ -8,7 +8,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help all module tools test test-debug lint demo shell
-.PHONY: bench bench-scaling bench-profile docs generate clean
+.PHONY: bench bench-scaling bench-profile docs generate rust-project clean
 MAKEFLAGS += --no-print-directory
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make module      build/kmod/<kernel release>/stor.ko, for the stock kernel'
 	@echo 'make tools       build/tools/release/storadm'
 	@echo 'make docs      manual pages and the manual, in build/docs'
+	@echo 'make rust-project   rust-project.json, by which rust-analyzer knows the module'
 	@echo 'make generate  uapi/stor.h and kmod/shim/stor-nl-gen.[ch] from uapi/stor.yaml'
 	@echo 'make clean     remove build/ (the cache of the lab stays: qemu-test/lab clean)'
 	@echo
@@ -71,6 +72,9 @@ bench-scaling:
 
 docs: tools
 	@qemu-test/lab enter -- qemu-test/lib/build docs
+
+rust-project:
+	@qemu-test/rust-project
 
 generate:
 	@qemu-test/lab enter --rw uapi --rw kmod/shim -- qemu-test/lib/build generate

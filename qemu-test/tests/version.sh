@@ -20,9 +20,9 @@ none "it stands nowhere else" \
 	"$(grep -rnF "\"$version\"" Kbuild kmod uapi tools/*/src tools/*/build.rs tools/*/Cargo.toml Documentation/conf.py)"
 
 missing=''
-for i in $(grep -rIhoE --exclude-dir=.git --exclude-dir=build --exclude-dir=target \
-	'SPDX-License-[I]dentifier: [A-Za-z0-9().+ -]+' . | sed 's/.*: //; s/[()]//g; s/ -*$//; s/ OR \| WITH /\n/g' | sort -u); do
+while read -r i; do
 	[ -f "LICENSES/$i.txt" ] || missing+=" $i"
-done
+done < <(grep -rIhoE --exclude-dir=.git --exclude-dir=build --exclude-dir=target \
+	'SPDX-License-[I]dentifier: [A-Za-z0-9().+ -]+' . | sed 's/.*: //; s/[()]//g; s/ -*$//; s/ OR \| WITH /\n/g' | sort -u)
 none "each licence has its text" "$missing"
 finish

@@ -15,7 +15,7 @@ use crate::{
         lower::{level_above, MAX_LEVEL},
     },
     kapi::{
-        bdev::{self, Backing, OpenError},
+        bdev::{self, Backing, LookupError, OpenError},
         genl::notify,
         global::ModuleHold,
         sys::uapi::*,
@@ -157,21 +157,30 @@ impl NewVolume {
         let path = Quoted(self.backing.to_bytes());
         let refuse =
             |errno, why: core::fmt::Arguments<'_>| Refusal::field(errno, Field::Backing, why);
-        let dev = bdev::lookup(&self.backing).map_err(|e| {
-            if e == ENOENT || e == ENOTDIR {
-                refuse(Errno::NoEnt, format_args!("{path} does not exist"))
-            } else if e == ENOTBLK {
+        let unloading =
+            || Refusal::plain(Errno::Busy, format_args!("the module is being unloaded"));
+        let dev = bdev::lookup(&self.backing).map_err(|why| match why {
+            LookupError::NotFound => refuse(Errno::NoEnt, format_args!("{path} does not exist")),
+            LookupError::NotBlock => {
                 refuse(Errno::NotBlk, format_args!("{path} is not a block device"))
-            } else if e == EACCES || e == EPERM {
-                refuse(Errno::Acces, format_args!("{path} may not be accessed"))
-            } else if e == ENOMEM {
-                Refusal::no_memory()
-            } else {
-                refuse(
-                    Errno::Inval,
-                    format_args!("{path} can not be looked up: error {}", e.to_errno()),
-                )
             }
+            LookupError::Access => {
+                refuse(Errno::Acces, format_args!("{path} may not be accessed"))
+            }
+            LookupError::Loop => refuse(
+                Errno::Loop,
+                format_args!("{path} has links in a loop, or of /proc"),
+            ),
+            LookupError::TimedOut => refuse(
+                Errno::TimedOut,
+                format_args!("{path} could not be looked up within 10 s"),
+            ),
+            LookupError::Unloading => unloading(),
+            LookupError::Other(e) if e == ENOMEM => Refusal::no_memory(),
+            LookupError::Other(e) => refuse(
+                Errno::Inval,
+                format_args!("{path} can not be looked up: error {}", e.to_errno()),
+            ),
         })?;
         let hold = || ModuleHold::new(&crate::THIS_MODULE);
         let backing = Backing::open(dev, self.read_only, hold).map_err(|why| match why {
@@ -186,9 +195,7 @@ impl NewVolume {
             OpenError::ReadOnly => refuse(Errno::Acces, format_args!("{path} is read-only")),
             OpenError::Gone => refuse(Errno::NxIo, format_args!("{path} has no device behind it")),
             OpenError::Other(e) if e == ENOMEM => Refusal::no_memory(),
-            OpenError::Unloading => {
-                Refusal::plain(Errno::Busy, format_args!("the module is being unloaded"))
-            }
+            OpenError::Unloading => unloading(),
             OpenError::Other(e) if e == EACCES || e == EPERM => {
                 refuse(Errno::Acces, format_args!("{path} may not be accessed"))
             }

@@ -290,6 +290,8 @@ fn find_key(name: &CStr, key_type: KeyType) -> Result<Key, Refusal> {
                 Errno::NoKey,
                 format_args!("{quoted} is in no keyring of yours"),
             )
+        } else if e == EINPROGRESS {
+            refuse(Errno::Busy, format_args!("{quoted} is still being made"))
         } else if e == EKEYEXPIRED {
             refuse(Errno::KeyExpired, format_args!("{quoted} has expired"))
         } else if e == EKEYREVOKED {

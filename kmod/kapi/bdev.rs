@@ -32,15 +32,48 @@ impl DevT {
     }
 }
 
-/// Looks up the device that `path` names in the mount namespace of the caller. May sleep.
-///
-/// # Errors
-///
-/// `ENOTBLK` if it is not a block device, and those of a path lookup.
-pub(crate) fn lookup(path: &CStr) -> Result<DevT> {
+/// Why a path leads to no device.
+pub(crate) enum LookupError {
+    /// There is nothing.
+    NotFound,
+    /// Something else is there.
+    NotBlock,
+    /// Something on the path is closed to the caller.
+    Access,
+    /// Too many links, or one of `/proc` that leads to what a task has open.
+    Loop,
+    /// It takes longer than [`PATIENCE_MS`], or the caller was killed.
+    TimedOut,
+    /// The module is about to be unloaded.
+    Unloading,
+    /// Another error of the kernel.
+    Other(Error),
+}
+
+/// Looks up the device that `path` leads the caller to, in its mount namespace, with its root,
+/// working directory and rights. Sleeps, but not for ever: a file system on the path may have to ask
+/// somebody else, who does not answer.
+pub(crate) fn lookup(path: &CStr) -> Result<DevT, LookupError> {
     let mut dev = 0;
     // SAFETY: `path` is a NUL-terminated string and `dev` may be written to.
-    to_result(unsafe { bindings::lookup_bdev(path.as_char_ptr(), &mut dev) })?;
+    to_result(unsafe { c::stor_bdev_lookup(path.as_char_ptr(), PATIENCE_MS, &mut dev) })
+        .map_err(|e| {
+            if e == ENOENT || e == ENOTDIR {
+                LookupError::NotFound
+            } else if e == ENOTBLK {
+                LookupError::NotBlock
+            } else if e == EACCES || e == EPERM {
+                LookupError::Access
+            } else if e == ELOOP {
+                LookupError::Loop
+            } else if e == ETIMEDOUT {
+                LookupError::TimedOut
+            } else if e == ESHUTDOWN {
+                LookupError::Unloading
+            } else {
+                LookupError::Other(e)
+            }
+        })?;
     Ok(DevT(dev))
 }
 
@@ -171,6 +204,11 @@ impl Backing {
     /// The device, valid as long as `self`.
     pub(crate) fn as_ptr(&self) -> *mut bindings::block_device {
         self.bdev.as_ptr()
+    }
+
+    /// What it was opened as, valid as long as `self`.
+    pub(super) fn open_ptr(&self) -> *mut c::stor_bdev {
+        self.open.as_ptr()
     }
 
     /// Whether it was opened for writing, too.

@@ -26,12 +26,12 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Copies a key out of the keyrings of the current task. May sleep.
+    /// Copies a key out of the keyrings of the current task. Allocates, and waits for nobody.
     ///
     /// # Errors
     ///
-    /// `ENOPKG` if the kernel has no such type, `ENOKEY` if there is no such key, `EKEYEXPIRED`,
-    /// `EKEYREVOKED`, `EACCES`, `ENOMEM`, and what else the kernel's search for it gives.
+    /// `ENOPKG` if the kernel has no such type, `ENOKEY` if there is no such key, `EINPROGRESS` if
+    /// somebody is still making it, `EKEYEXPIRED`, `EKEYREVOKED`, `EACCES`, `ENOMEM`.
     pub(crate) fn find(key_type: KeyType, description: &CStr) -> Result<Self> {
         let raw_type = match key_type {
             KeyType::Logon => c::stor_key_type_STOR_KEY_LOGON,

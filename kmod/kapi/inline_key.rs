@@ -2,7 +2,11 @@
 
 //! Keys for who is below: hardware that encrypts by itself, or the kernel in its place.
 
-use super::{bdev::Backing, cipher::Key, sys::c};
+use super::{
+    bdev::{Backing, PATIENCE_MS},
+    cipher::Key,
+    sys::c,
+};
 use core::ptr::NonNull;
 use kernel::{
     error::{code::*, from_err_ptr},
@@ -20,9 +24,9 @@ pub(crate) enum Who {
     Either,
 }
 
-/// A key that data can go down with. When it is dropped it is wiped, and taken away from the device:
-/// by then no I/O that it went down with is left, and nobody is on the way back from having
-/// submitted some. Who has requests use it sees to that: it is part of what they are served with.
+/// A key that data can go down with. When it is dropped it is taken away from the device, and wiped;
+/// if that takes too long, it comes later. By then no I/O that it went down with is left, and nobody
+/// is on the way back from having submitted some: it is among what requests borrow.
 ///
 /// # Invariants
 ///
@@ -43,10 +47,10 @@ impl InlineKey {
     /// kernel's ciphers say.
     pub(crate) fn new(backing: &Backing, key: &Key, sector: u32, who: Who) -> Result<Self> {
         let bytes = key.bytes();
-        // SAFETY: The device is open, and the key has so many bytes.
+        // SAFETY: The device is open, by whoever holds the module; the key has so many bytes.
         let key = from_err_ptr(unsafe {
             c::stor_inline_new(
-                backing.as_ptr(),
+                backing.open_ptr(),
                 bytes.as_ptr(),
                 bytes.len() as u32,
                 sector,
@@ -72,8 +76,8 @@ impl InlineKey {
 impl Drop for InlineKey {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. Nobody uses it: what was sent with it borrowed it until
-        // its end, and a disk's kit is dropped and changed only when all who have sent something
-        // are back. Sleeps.
-        unsafe { c::stor_inline_free(self.0.as_ptr()) }
+        // its end, and what requests borrow is dropped and changed only when all who have sent some
+        // are back. Sleeps, but not for ever.
+        unsafe { c::stor_inline_free(self.0.as_ptr(), PATIENCE_MS) }
     }
 }

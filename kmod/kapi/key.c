@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Keys of volumes, from the keyrings of the task that asks for a volume.
+ *
+ * Commands come with locks of generic netlink held, so nothing here waits for those
+ * who make or change keys. request_key() does: until a program has made a key that
+ * somebody asked for. And a key is changed with its semaphore held, by a TPM if need
+ * be. So keyrings are searched by themselves, and what a key holds is read under
+ * RCU: all types here replace it whole, and free what was before after a grace
+ * period.
  */
 #include <keys/encrypted-type.h>
 #include <keys/trusted-type.h>
@@ -8,6 +15,7 @@
 #include <linux/key.h>
 #include <linux/keyctl.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/string.h>
 
 #include "key.h"
@@ -17,6 +25,7 @@ struct stor_payload {
 	size_t len;
 };
 
+/* Under RCU. */
 static struct stor_payload stor_payload_of(const struct key *key,
 					   enum stor_key_type type)
 {
@@ -27,7 +36,7 @@ static struct stor_payload stor_payload_of(const struct key *key,
 	case STOR_KEY_USER: {
 		const struct user_key_payload *user;
 
-		user = user_key_payload_locked(key);
+		user = user_key_payload_rcu(key);
 		if (user)
 			payload = (struct stor_payload){ user->data,
 							 user->datalen };
@@ -36,7 +45,7 @@ static struct stor_payload stor_payload_of(const struct key *key,
 	case STOR_KEY_ENCRYPTED: {
 		const struct encrypted_key_payload *encrypted;
 
-		encrypted = dereference_key_locked((struct key *)key);
+		encrypted = dereference_key_rcu(key);
 		if (encrypted)
 			payload = (struct stor_payload){
 				encrypted->decrypted_data,
@@ -46,7 +55,7 @@ static struct stor_payload stor_payload_of(const struct key *key,
 	case STOR_KEY_TRUSTED: {
 		const struct trusted_key_payload *trusted;
 
-		trusted = dereference_key_locked((struct key *)key);
+		trusted = dereference_key_rcu(key);
 		if (trusted)
 			payload = (struct stor_payload){ trusted->key,
 							 trusted->key_len };
@@ -81,11 +90,13 @@ static void stor_key_type_put(enum stor_key_type type)
 }
 
 /*
- * Why a key was not found: request_key() passes over one that has expired, as
- * if there were none, and over one that was revoked, or may not be searched
- * for, if it is not in the keyring that is looked into last.
+ * Searches where request_key() does, in the same order, and gives the key that it
+ * would. (A task that was started to make a key has another's keyrings, too; those
+ * are left out.) Of keys of no use the first decides why there is none, wherever
+ * it is.
  */
-static int stor_key_missing(struct key_type *type, const char *description)
+static struct key *stor_key_search(struct key_type *type,
+				   const char *description)
 {
 	/* That of a session is made, for the caller, if there is none. */
 	const key_serial_t keyrings[] = {
@@ -96,22 +107,49 @@ static int stor_key_missing(struct key_type *type, const char *description)
 			KEY_SPEC_USER_SESSION_KEYRING,
 	};
 	key_ref_t keyring, key;
+	int err = -ENOKEY;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(keyrings); i++) {
-		keyring = lookup_user_key(keyrings[i], 0, KEY_NEED_SEARCH);
+		/* Partial: not to wait for the keyring, either. */
+		keyring = lookup_user_key(keyrings[i], KEY_LOOKUP_PARTIAL,
+					  KEY_NEED_SEARCH);
+		if (keyring == ERR_PTR(-ENOMEM))
+			return ERR_PTR(-ENOMEM);
 		if (IS_ERR(keyring))
 			continue;
 		key = keyring_search(keyring, type, description, true);
 		key_ref_put(keyring);
 		if (!IS_ERR(key))
-			key_ref_put(key);
-		else if (PTR_ERR(key) == -EKEYEXPIRED ||
-			 PTR_ERR(key) == -EKEYREVOKED ||
-			 PTR_ERR(key) == -EACCES)
-			return PTR_ERR(key);
+			return key_ref_to_ptr(key);
+		if (err == -ENOKEY && PTR_ERR(key) != -EAGAIN)
+			err = PTR_ERR(key);
 	}
-	return -ENOKEY;
+	return ERR_PTR(err);
+}
+
+/* The key's length, of which no more than @max bytes are copied, or an error. */
+static ssize_t stor_key_copy(const struct key *key, enum stor_key_type type,
+			     u8 *buf, size_t max)
+{
+	struct stor_payload payload;
+	short state = key_read_state(key);
+	int err;
+
+	if (state == KEY_IS_UNINSTANTIATED)
+		return -EINPROGRESS;
+	if (state < 0)
+		return state;
+	err = key_validate(key);
+	if (err)
+		return err;
+	guard(rcu)();
+	payload = stor_payload_of(key, type);
+	/* It was revoked meanwhile. */
+	if (!payload.data)
+		return -EKEYREVOKED;
+	memcpy(buf, payload.data, min(payload.len, max));
+	return payload.len;
 }
 
 /**
@@ -122,13 +160,13 @@ static int stor_key_missing(struct key_type *type, const char *description)
  * @max: room in @buf
  *
  * Return: the length of the key, of which no more than @max bytes are copied;
- * -ENOPKG if the kernel has no such type, -ENOKEY, -EKEYEXPIRED, -EKEYREVOKED,
- * -EACCES, or another error of request_key().
+ * -ENOPKG if the kernel has no such type, -ENOKEY, -EINPROGRESS if somebody is still
+ * making the key, -EKEYEXPIRED, -EKEYREVOKED, -EACCES, -ENOMEM, or what whoever was to
+ * make the key has said.
  */
 ssize_t stor_key_read(enum stor_key_type type, const char *description, u8 *buf,
 		      size_t max)
 {
-	struct stor_payload payload;
 	struct key_type *key_type;
 	struct key *key;
 	ssize_t ret;
@@ -136,25 +174,13 @@ ssize_t stor_key_read(enum stor_key_type type, const char *description, u8 *buf,
 	key_type = stor_key_type_get(type);
 	if (!key_type)
 		return -ENOPKG;
-	key = request_key(key_type, description, NULL);
+	key = stor_key_search(key_type, description);
 	if (IS_ERR(key)) {
 		ret = PTR_ERR(key);
-		if (ret == -ENOKEY)
-			ret = stor_key_missing(key_type, description);
-		goto put_type;
+	} else {
+		ret = stor_key_copy(key, type, buf, max);
+		key_put(key);
 	}
-	down_read(&key->sem);
-	ret = key_validate(key);
-	if (!ret) {
-		payload = stor_payload_of(key, type);
-		/* It was revoked meanwhile. */
-		ret = payload.data ? payload.len : -EKEYREVOKED;
-	}
-	if (ret > 0)
-		memcpy(buf, payload.data, min_t(size_t, ret, max));
-	up_read(&key->sem);
-	key_put(key);
-put_type:
 	stor_key_type_put(type);
 	return ret;
 }

@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What takes the open_mutex of a disk: to open and close backings, and to read
- * the partition table of a new disk. Who has that mutex may wait for a device,
- * and so for ever. Commands come with locks of generic netlink held; so workers
- * do this, and who asks them gives up some time.
+ * What may have to wait for ever: to look up the path of a backing, which a file
+ * system may have to ask others for, and what takes the open_mutex of a disk, as
+ * whoever has that may wait for a device: to open and close backings, and to read
+ * the partition table of a new disk. Commands come with locks of generic netlink
+ * held; so workers do this, and who asks them gives up some time.
  *
  * Each worker has a reference to the module until it is nearly done; the rest is
- * what stor_wait_for_callers() waits for.
+ * what stor_shim_wait_for_callers() waits for.
  */
 #include <linux/completion.h>
+#include <linux/cred.h>
+#include <linux/dcache.h>
 #include <linux/device_cgroup.h>
 #include <linux/file.h>
+#include <linux/fs_struct.h>
 #include <linux/list.h>
 #include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/path.h>
 #include <linux/refcount.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -41,12 +48,44 @@ struct stor_bdev {
 	struct file *file;
 };
 
+/**
+ * struct stor_lookup - a path that is looked up
+ * @work: looks it up
+ * @done: it has done so
+ * @users: who asked, and the worker
+ * @given_up: in stor_given_up_lookups, if nobody waits for it any more
+ * @root: where paths of who asked begin
+ * @pwd: if the path was relative, where that begins; else empty
+ * @pwd_name: the path of @pwd, or NULL
+ * @name: the path, from @root
+ * @cred: rights of who asked
+ * @ended: @err and @dev say what has become of it
+ * @err: why there is no device, or 0
+ * @dev: the number of the device
+ */
+struct stor_lookup {
+	struct work_struct work;
+	struct completion done;
+	refcount_t users;
+	struct list_head given_up;
+	struct path root;
+	struct path pwd;
+	char *pwd_name;
+	char *name;
+	const struct cred *cred;
+	bool ended;
+	int err;
+	dev_t dev;
+};
+
 /*
- * Opens that nobody waits for any more. Of a device there is one at most: who
- * tries again and again shall not make a worker each time.
+ * Opens, and lookups, that nobody waits for any more. Of a device, and of a path,
+ * there is one at most: who tries again and again shall not make a worker each
+ * time.
  */
 static LIST_HEAD(stor_given_up);
-/* Protects that list; a leaf, taken by tasks. */
+static LIST_HEAD(stor_given_up_lookups);
+/* Protects these lists, and how a lookup has ended; a leaf, taken by tasks. */
 static DEFINE_SPINLOCK(stor_given_up_lock);
 
 static void stor_mark_dead(struct block_device *bdev, bool surprise)
@@ -242,6 +281,233 @@ void stor_bdev_close(struct stor_bdev *bdev, unsigned int patience)
 struct block_device *stor_bdev_get(struct stor_bdev *bdev)
 {
 	return file_bdev(bdev->file);
+}
+
+/**
+ * stor_bdev_file - the file by which it is open; the reference is the caller's
+ * @bdev: what stor_bdev_open() has given
+ *
+ * The device is claimed until stor_bdev_close(), and open until that and until
+ * all such references are gone.
+ */
+struct file *stor_bdev_file(struct stor_bdev *bdev)
+{
+	return get_file(bdev->file);
+}
+
+/*
+ * The last reference to a mount or a dentry may be gone with these, and to put
+ * that may take as long as a lookup: once a worker has been asked, it does this.
+ */
+static void stor_lookup_release(struct stor_lookup *lookup)
+{
+	path_put(&lookup->root);
+	path_put(&lookup->pwd);
+	put_cred(lookup->cred);
+}
+
+static void stor_lookup_put(struct stor_lookup *lookup)
+{
+	if (!refcount_dec_and_test(&lookup->users))
+		return;
+	kfree(lookup->pwd_name);
+	kfree(lookup->name);
+	kfree(lookup);
+}
+
+/*
+ * Where a path leads who asked, and not the worker: what begins with a slash, and
+ * links that do, begin at the root of who asked, and ".." does not lead out of it.
+ * Links of /proc say what a task has open, or has for a root: /proc/self would be
+ * the worker's, and lead to another device. So none is followed.
+ */
+static int stor_lookup_path(const struct stor_lookup *lookup, const char *name,
+			    struct path *path)
+{
+	return vfs_path_lookup(lookup->root.dentry, lookup->root.mnt, name,
+			       LOOKUP_FOLLOW | LOOKUP_NO_MAGICLINKS, path);
+}
+
+/*
+ * A lookup that begins elsewhere than at the root takes that for the root. So a
+ * relative path was made absolute, and it is wrong if the directory has no name by
+ * now, or one that leads elsewhere: if it was removed, mounted over, or is not
+ * below the root.
+ */
+static int stor_lookup_check_pwd(const struct stor_lookup *lookup)
+{
+	struct path path;
+	bool is_same;
+	int err;
+
+	if (!lookup->pwd_name)
+		return 0;
+	err = stor_lookup_path(lookup, lookup->pwd_name, &path);
+	if (err)
+		return err;
+	is_same = path_equal(&path, &lookup->pwd);
+	path_put(&path);
+	return is_same ? 0 : -ENOENT;
+}
+
+/* What lookup_bdev() does with a path of its caller. */
+static int stor_lookup_dev(const struct stor_lookup *lookup, dev_t *dev)
+{
+	struct inode *inode;
+	struct path path;
+	int err;
+
+	err = stor_lookup_check_pwd(lookup);
+	if (err)
+		return err;
+	err = stor_lookup_path(lookup, lookup->name, &path);
+	if (err)
+		return err;
+	inode = d_backing_inode(path.dentry);
+	*dev = inode->i_rdev;
+	if (!S_ISBLK(inode->i_mode))
+		err = -ENOTBLK;
+	else if (path.mnt->mnt_flags & MNT_NODEV ||
+		 path.mnt->mnt_sb->s_iflags & SB_I_NODEV)
+		err = -EACCES;
+	else if (!*dev)
+		err = -ENODEV;
+	path_put(&path);
+	return err;
+}
+
+static void stor_lookup_work(struct work_struct *work)
+{
+	struct stor_lookup *lookup = container_of(work, struct stor_lookup, work);
+	const struct cred *cred;
+	dev_t dev = 0;
+	int err;
+
+	cred = override_creds(lookup->cred);
+	err = stor_lookup_dev(lookup, &dev);
+	revert_creds(cred);
+	stor_lookup_release(lookup);
+
+	spin_lock(&stor_given_up_lock);
+	lookup->ended = true;
+	lookup->err = err;
+	lookup->dev = dev;
+	list_del_init(&lookup->given_up);
+	spin_unlock(&stor_given_up_lock);
+	/* Who is told may unload the module at once. */
+	module_put(THIS_MODULE);
+	complete_all(&lookup->done);
+	stor_lookup_put(lookup);
+}
+
+static int stor_lookup_set_name(struct stor_lookup *lookup, const char *name)
+{
+	char *buf, *pwd;
+	int err = 0;
+
+	if (*name == '/') {
+		lookup->name = kstrdup(name, GFP_KERNEL);
+		return lookup->name ? 0 : -ENOMEM;
+	}
+	buf = kmalloc(PATH_MAX, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+	get_fs_pwd(current->fs, &lookup->pwd);
+	pwd = d_path(&lookup->pwd, buf, PATH_MAX);
+	if (IS_ERR(pwd)) {
+		err = PTR_ERR(pwd);
+		goto free;
+	}
+	lookup->pwd_name = kstrdup(pwd, GFP_KERNEL);
+	lookup->name = kasprintf(GFP_KERNEL, "%s/%s", pwd, name);
+	if (!lookup->pwd_name || !lookup->name)
+		err = -ENOMEM;
+free:
+	kfree(buf);
+	return err;
+}
+
+/* Nothing here waits for a file system. */
+static struct stor_lookup *stor_lookup_new(const char *name)
+{
+	struct stor_lookup *lookup;
+	int err;
+
+	lookup = kzalloc_obj(*lookup);
+	if (!lookup)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&lookup->users, 1);
+	init_completion(&lookup->done);
+	INIT_LIST_HEAD(&lookup->given_up);
+	INIT_WORK(&lookup->work, stor_lookup_work);
+	get_fs_root(current->fs, &lookup->root);
+	lookup->cred = get_current_cred();
+	err = stor_lookup_set_name(lookup, name);
+	if (err) {
+		stor_lookup_release(lookup);
+		stor_lookup_put(lookup);
+		return ERR_PTR(err);
+	}
+	return lookup;
+}
+
+static bool stor_lookup_is_given_up(const struct stor_lookup *wanted)
+{
+	struct stor_lookup *lookup;
+	bool found = false;
+
+	spin_lock(&stor_given_up_lock);
+	list_for_each_entry(lookup, &stor_given_up_lookups, given_up)
+		found |= path_equal(&lookup->root, &wanted->root) &&
+			 !strcmp(lookup->name, wanted->name);
+	spin_unlock(&stor_given_up_lock);
+	return found;
+}
+
+/**
+ * stor_bdev_lookup - look up the device that a path of the caller leads to
+ * @name: the path
+ * @patience: for how long to wait, in ms
+ * @dev: where to put its number
+ *
+ * As lookup_bdev(), but links of /proc to what a task has open are not followed.
+ *
+ * Context: process.
+ * Return: 0, or an error of the lookup: -ETIMEDOUT if it has not ended by then, or
+ * the task is killed, or that has happened before and it is not over; -ESHUTDOWN
+ * if the module is being unloaded.
+ */
+int stor_bdev_lookup(const char *name, unsigned int patience, dev_t *dev)
+{
+	struct stor_lookup *lookup;
+	int err = 0;
+
+	lookup = stor_lookup_new(name);
+	if (IS_ERR(lookup))
+		return PTR_ERR(lookup);
+	if (stor_lookup_is_given_up(lookup))
+		err = -ETIMEDOUT;
+	else if (!try_module_get(THIS_MODULE))
+		err = -ESHUTDOWN;
+	if (err) {
+		stor_lookup_release(lookup);
+		goto put;
+	}
+	refcount_inc(&lookup->users);
+	queue_work(system_dfl_long_wq, &lookup->work);
+	stor_wait(&lookup->done, patience);
+	spin_lock(&stor_given_up_lock);
+	if (lookup->ended) {
+		err = lookup->err;
+		*dev = lookup->dev;
+	} else {
+		err = -ETIMEDOUT;
+		list_add(&lookup->given_up, &stor_given_up_lookups);
+	}
+	spin_unlock(&stor_given_up_lock);
+put:
+	stor_lookup_put(lookup);
+	return err;
 }
 
 static void stor_scan_work(struct work_struct *work)

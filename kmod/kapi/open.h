@@ -35,10 +35,12 @@ struct stor_scan {
 	enum stor_scan_state state;
 };
 
+int stor_bdev_lookup(const char *name, unsigned int patience, dev_t *dev);
 struct stor_bdev *stor_bdev_open(dev_t dev, bool read_only,
 				 unsigned int patience);
 void stor_bdev_close(struct stor_bdev *bdev, unsigned int patience);
 struct block_device *stor_bdev_get(struct stor_bdev *bdev);
+struct file *stor_bdev_file(struct stor_bdev *bdev);
 
 /**
  * stor_backing_lost - told when a backing goes away; defined in Rust

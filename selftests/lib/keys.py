@@ -8,8 +8,9 @@ import platform
 
 PROCESS_KEYRING, SESSION_KEYRING = -2, -3
 _REVOKE, _SETPERM, _UNLINK, _SET_TIMEOUT = 3, 5, 9, 15
-_ADD_KEY, _KEYCTL = {"x86_64": (248, 250), "aarch64": (217, 219)}.get(
-    platform.machine(), (248, 250))
+_ADD_KEY, _REQUEST_KEY, _KEYCTL = {
+    "x86_64": (248, 249, 250), "aarch64": (217, 218, 219)}.get(
+        platform.machine(), (248, 249, 250))
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -28,6 +29,12 @@ def add(key_type, description, payload, keyring=PROCESS_KEYRING):
     """Put a key into a keyring, this process's by default; gives its number."""
     return _call(_ADD_KEY, key_type.encode(), description.encode(),
                  bytes(payload), len(payload), keyring)
+
+
+def request(key_type, description, hint, keyring=PROCESS_KEYRING):
+    """Have a key made, with a hint how, if there is none; gives its number."""
+    return _call(_REQUEST_KEY, key_type.encode(), description.encode(),
+                 hint.encode(), keyring)
 
 
 def revoke(number):

@@ -19,7 +19,6 @@ import tempfile
 import time
 
 from lib import keys
-from lib.netlink import Refused
 from lib.stor import (LIBC, MIB, Stor, clean, number_of, pattern,
                       refused, run, settle, setup)
 from lib.tap import (Failure, Skip, check, equal, in_thread, main,

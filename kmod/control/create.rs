@@ -164,9 +164,7 @@ impl NewVolume {
             LookupError::NotBlock => {
                 refuse(Errno::NotBlk, format_args!("{path} is not a block device"))
             }
-            LookupError::Access => {
-                refuse(Errno::Acces, format_args!("{path} may not be accessed"))
-            }
+            LookupError::Access => refuse(Errno::Acces, format_args!("{path} may not be accessed")),
             LookupError::Loop => refuse(
                 Errno::Loop,
                 format_args!("{path} has links in a loop, or of /proc"),

@@ -122,18 +122,21 @@ static void stor_pages_put(struct stor_memory *memory, struct bio_vec *table,
 {
 	struct stor_kept *kept;
 	unsigned long flags;
-	unsigned int i;
+	unsigned int i, left = 0;
 
 	local_irq_save(flags);
 	kept = this_cpu_ptr(memory->kept);
-	for (i = 0; i < n && kept->count < STOR_KEPT_PAGES; i++) {
-		if (unlikely(!stor_page_is_ours(table[i].bv_page)))
-			__free_page(table[i].bv_page);
+	for (i = 0; i < n; i++) {
+		struct page *page = table[i].bv_page;
+
+		if (likely(kept->count < STOR_KEPT_PAGES &&
+			   stor_page_is_ours(page)))
+			kept->pages[kept->count++] = page;
 		else
-			kept->pages[kept->count++] = table[i].bv_page;
+			table[left++].bv_page = page;
 	}
 	local_irq_restore(flags);
-	for (; i < n; i++)
+	for (i = 0; i < left; i++)
 		__free_page(table[i].bv_page);
 }
 

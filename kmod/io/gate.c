@@ -75,6 +75,24 @@ static bool stor_gate_wait(struct stor_gate *gate, unsigned long end)
 	return true;
 }
 
+static bool stor_gate_count(struct request *rq, void *count)
+{
+	(*(unsigned int *)count)++;
+	return true;
+}
+
+/*
+ * Whether something was started and has not ended. (blk_mq_queue_inflight() passes
+ * over what belongs to a sequence of flushes and waits for its end on another CPU.)
+ */
+static bool stor_gate_is_busy(struct stor_gate *gate, struct stor_punt *punt)
+{
+	unsigned int count = 0;
+
+	blk_mq_tagset_busy_iter(gate->set, stor_gate_count, &count);
+	return count || work_busy(&punt->work) & WORK_BUSY_RUNNING;
+}
+
 /**
  * stor_gate_close - close the gate of a disk
  * @gate: the gate
@@ -97,8 +115,7 @@ bool stor_gate_close(struct stor_gate *gate, struct request_queue *q,
 	blk_mq_quiesce_queue_nowait(q);
 	if (!stor_gate_wait(gate, end))
 		goto open;
-	while (blk_mq_queue_inflight(q) ||
-	       work_busy(&punt->work) & WORK_BUSY_RUNNING) {
+	while (stor_gate_is_busy(gate, punt)) {
 		if (time_after(jiffies, end))
 			goto open;
 		usleep_range(look, 2 * look);

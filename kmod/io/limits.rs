@@ -72,6 +72,10 @@ impl StackedLimits {
         limits.features |= c::stor_shim_const_STOR_SHIM_FEAT_WRITE_CACHE
             | c::stor_shim_const_STOR_SHIM_FEAT_FUA
             | c::stor_shim_const_STOR_SHIM_FEAT_STABLE_WRITES;
+        // A drive that turned out not to write zeroes may still say that it would unmap them.
+        if limits.max_hw_wzeroes_unmap_sectors != limits.max_write_zeroes_sectors {
+            limits.max_hw_wzeroes_unmap_sectors = 0;
+        }
         // The disk offers no protection information, whatever the backing has.
         limits.max_integrity_segments = 0;
         Self(limits)

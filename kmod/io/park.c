@@ -25,12 +25,32 @@
  * (io.cost, io.latency) sees it come twice and end once, as one that fails over to
  * another path of NVMe's multipath.
  *
+ * Some have to keep their request, and are asked for again and again by the block
+ * layer: those of request-based dm, which is told of the end of the request, not of
+ * its bios; and those beyond STOR_PARK_MAX, as otherwise nothing would bound what a
+ * guest can have the host keep for it.
+ *
  * Lock order: the lock is a leaf.
  */
 #include <linux/blk-mq.h>
+#include <linux/ktime.h>
 #include <linux/part_stat.h>
 
 #include "park.h"
+
+/* Most bios of a volume that are parked. */
+#define STOR_PARK_MAX 65536
+
+/*
+ * Whether a request is done with when it has ended. Otherwise somebody is told of
+ * its end who knows nothing of what becomes of its bios.
+ */
+static bool stor_park_may(const struct request *rq)
+{
+	if (rq->rq_flags & RQF_FLUSH_SEQ)
+		return !rq->flush.saved_end_io;
+	return !rq->end_io;
+}
 
 static unsigned int stor_park_op(const struct bio *bio)
 {
@@ -89,16 +109,24 @@ void stor_park_exit(struct stor_park *park)
  * @rq: the request, which was not started; it has bios
  *
  * Context: process.
- * Return: false if this is not open; then the request is still the caller's.
+ * Return: what has become of it; if it is not parked it is still the caller's.
  */
-bool stor_park_add(struct stor_park *park, struct request *rq)
+enum stor_parked stor_park_add(struct stor_park *park, struct request *rq)
 {
+	enum stor_parked refused = STOR_PARKED;
+	unsigned int op, all = 0;
 	struct bio *bio;
 
 	spin_lock_irq(&park->lock);
-	if (!park->open) {
+	for (op = 0; op < STOR_STAT_OPS; op++)
+		all += park->count[op];
+	if (!park->open)
+		refused = STOR_PARK_CLOSED;
+	else if (all >= STOR_PARK_MAX || !stor_park_may(rq))
+		refused = STOR_PARK_LATER;
+	if (refused != STOR_PARKED) {
 		spin_unlock_irq(&park->lock);
-		return false;
+		return refused;
 	}
 	for (bio = rq->bio; bio; bio = bio->bi_next)
 		park->count[stor_park_op(bio)]++;
@@ -117,8 +145,10 @@ bool stor_park_add(struct stor_park *park, struct request *rq)
 		part_stat_unlock();
 		rq->rq_flags &= ~RQF_IO_STAT;
 	}
+	/* For a scheduler it has taken no time. */
+	rq->io_start_time_ns = ktime_get_ns();
 	blk_mq_end_request(rq, BLK_STS_OK);
-	return true;
+	return STOR_PARKED;
 }
 
 /**

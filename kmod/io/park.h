@@ -34,9 +34,21 @@ struct stor_park {
 	struct workqueue_struct *wq;
 };
 
+/**
+ * enum stor_parked - what has become of a request
+ * @STOR_PARKED: its bios are parked, and it has ended
+ * @STOR_PARK_CLOSED: nothing is parked here
+ * @STOR_PARK_LATER: it can not be parked now, and is to come again
+ */
+enum stor_parked {
+	STOR_PARKED,
+	STOR_PARK_CLOSED,
+	STOR_PARK_LATER,
+};
+
 int stor_park_init(struct stor_park *park);
 void stor_park_exit(struct stor_park *park);
-bool stor_park_add(struct stor_park *park, struct request *rq);
+enum stor_parked stor_park_add(struct stor_park *park, struct request *rq);
 void stor_park_open(struct stor_park *park);
 void stor_park_release(struct stor_park *park);
 void stor_park_abort(struct stor_park *park);

@@ -41,7 +41,8 @@ impl Park {
         })
     }
 
-    /// Parks a request, if this is open; else it ends with an error. Process context.
+    /// Parks a request, if this is open; else it ends with an error. One that can not be parked, or
+    /// for which there is no room, comes again. Process context.
     ///
     /// A flush has nothing that could be parked, and is not to be: what has not been written when it
     /// comes is not what it is there for.
@@ -55,8 +56,10 @@ impl Park {
         // its bios come again.
         unsafe {
             let (stat, op) = ((*request.io()).stat, (*request.io()).op);
-            if !c::stor_park_add(self.raw.get(), request.as_ptr()) {
-                return Outcome::End(request, Status::IOERR);
+            match c::stor_park_add(self.raw.get(), request.as_ptr()) {
+                c::stor_parked_STOR_PARKED => {}
+                c::stor_parked_STOR_PARK_LATER => return Outcome::Again(request),
+                _ => return Outcome::End(request, Status::IOERR),
             }
             // It has ended.
             request.into_raw();

@@ -248,7 +248,7 @@ impl Tags {
                     (*slot).numa_node = bindings::NUMA_NO_NODE;
                     // The lower device knows when something takes too long. To look for it here
                     // would keep the block layer's worker waiting for all who submit.
-                    (*slot).timeout = u32::MAX;
+                    (*slot).timeout = i32::MAX as u32;
                     // The lower device may sleep when a bio is submitted. It does the scheduling,
                     // and takes care of its own requests when a CPU goes offline.
                     (*slot).flags = bindings::BLK_MQ_F_BLOCKING

@@ -23,6 +23,8 @@ impl Status {
     pub(super) const NOTSUPP: Self = Self(c::stor_shim_const_STOR_SHIM_STS_NOTSUPP as u8);
     /// Out of something; the block layer tries again by itself.
     pub(super) const RESOURCE: Self = Self(c::stor_shim_const_STOR_SHIM_STS_RESOURCE as u8);
+    /// A device can not do it, and has learned that just now.
+    pub(super) const TARGET: Self = Self(c::stor_shim_const_STOR_SHIM_STS_TARGET as u8);
     /// It was not to wait, and would have had to.
     pub(super) const AGAIN: Self = Self(c::stor_shim_const_STOR_SHIM_STS_AGAIN as u8);
 

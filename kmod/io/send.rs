@@ -203,13 +203,21 @@ impl<'a> Request<'a> {
             (*leg).tried = false;
             (*leg).on_polled = false;
             if opf & POLLED != 0 {
-                if c::stor_poll_add(leg, rq) {
-                    (*leg).on_polled = true;
-                } else {
-                    // Nobody would poll it.
-                    opf &= !POLLED;
-                    (*bio).bi_opf = opf;
+                (*leg).on_polled = c::stor_poll_add(leg, rq);
+            }
+            if self.cmd_flags() & POLLED != 0 && !(*leg).on_polled {
+                // Nobody would poll it; and who polls others must not wait for it below.
+                opf &= !(POLLED | NOWAIT);
+                (*bio).bi_opf = opf;
+                (*leg).opf = opf;
+                (*leg).key = core::ptr::null();
+                if let How::Inline(key, dun) = how {
+                    (*leg).key = key.as_ptr();
+                    (*leg).dun = dun;
                 }
+                bindings::blk_mq_start_request(self.into_raw());
+                c::stor_punt(leg, lower.punt());
+                return Outcome::Sent(Sent(()));
             }
             (*leg).opf = opf;
             bindings::blk_mq_start_request(self.into_raw());
@@ -343,11 +351,12 @@ unsafe fn failed(
             return retry(rq, leg, lower).err();
         }
         let (disk, bdev) = ((*(*rq).q).disk, lower.backing().as_ptr());
-        if c::stor_shim_disk_take_back(disk, bdev, (*leg).opf & OP_MASK) {
-            // Whoever asked for it finds that out, and does it in another manner: it is nothing for
-            // the kernel's log.
+        if (status == Status::TARGET || status == Status::NOTSUPP)
+            && c::stor_shim_disk_take_back(disk, bdev, (*leg).opf & OP_MASK)
+        {
+            // Whoever asked for it looks at the limit then, and does it in another manner: it is
+            // nothing for the kernel's log.
             (*rq).rq_flags |= 1 << bindings::rqf_flags___RQF_QUIET;
-            return Some(Status::NOTSUPP);
         }
         Some(status)
     }

@@ -56,8 +56,8 @@ pub(crate) enum LookupError {
 pub(crate) fn lookup(path: &CStr) -> Result<DevT, LookupError> {
     let mut dev = 0;
     // SAFETY: `path` is a NUL-terminated string and `dev` may be written to.
-    to_result(unsafe { c::stor_bdev_lookup(path.as_char_ptr(), PATIENCE_MS, &mut dev) })
-        .map_err(|e| {
+    to_result(unsafe { c::stor_bdev_lookup(path.as_char_ptr(), PATIENCE_MS, &mut dev) }).map_err(
+        |e| {
             if e == ENOENT || e == ENOTDIR {
                 LookupError::NotFound
             } else if e == ENOTBLK {
@@ -73,7 +73,8 @@ pub(crate) fn lookup(path: &CStr) -> Result<DevT, LookupError> {
             } else {
                 LookupError::Other(e)
             }
-        })?;
+        },
+    )?;
     Ok(DevT(dev))
 }
 

@@ -202,6 +202,8 @@ bool stor_shim_disk_take_back(struct gendisk *disk, struct block_device *bdev,
 	case REQ_OP_DISCARD:
 		if (READ_ONCE(lower->limits.max_discard_sectors))
 			return false;
+		/* Else the next change of a limit would offer it again. */
+		q->limits.max_hw_discard_sectors = 0;
 		blk_queue_disable_discard(q);
 		return true;
 	case REQ_OP_SECURE_ERASE:
@@ -212,6 +214,8 @@ bool stor_shim_disk_take_back(struct gendisk *disk, struct block_device *bdev,
 	case REQ_OP_WRITE_ZEROES:
 		if (READ_ONCE(lower->limits.max_write_zeroes_sectors))
 			return false;
+		/* Else no limit could be changed any more: the two must agree. */
+		q->limits.max_hw_wzeroes_unmap_sectors = 0;
 		blk_queue_disable_write_zeroes(q);
 		return true;
 	default:

@@ -137,9 +137,8 @@ def paths(stor, devices):
                 ("/dev/null", errno.ENOTBLK,
                  "/dev/null is not a block device"),
                 (folder, errno.ENOTBLK, f"{folder} is not a block device"),
-                (f"{folder}/loop", errno.EINVAL,
-                 f"{folder}/loop can not be looked up: error "
-                 f"{-errno.ELOOP}"),
+                (f"{folder}/loop", errno.ELOOP,
+                 f"{folder}/loop has links in a loop, or of /proc"),
                 ("\x1b[31m\n", errno.ENOENT, "?[31m? does not exist"),
                 ("/dev/\0null", errno.EINVAL, "/dev/?null has a NUL in it"),
                 (f"{folder}/none", errno.ENXIO,

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0
-"""Polled I/O that is merged, or meets a frozen queue: its poller never waits.
+"""Polled I/O that is merged: its poller never waits.
 
 Whoever polls is the only one who ends what it has submitted: asleep below, it
 would wait for itself.
@@ -10,26 +10,20 @@ import contextlib
 import errno
 import mmap
 import os
-import pathlib
 
 from lib import keys
 from lib import uring
-from lib.fio import Fio
 from lib.lower import null_blk
 from lib.stats import failures
-from lib.stor import (MIB, Disk, clean, number_of, pattern,
-                      settle, setup)
-from lib.tap import (KernelLog, check, equal, main, note, test,
-                     wait_until)
-from lib.watch import watched, within
+from lib.stor import MIB, Disk, clean, number_of, pattern, settle, setup
+from lib.tap import KernelLog, check, equal, main, note, test
+from lib.watch import within
 
 LOWER = "/dev/stortest"
 CONFIG = {"size": 64, "submit_queues": 1, "poll_queues": 1, "irqmode": 0,
           "memory_backed": 1}
 # Two of three blocks: pairs that are merged, and that nothing joins.
 BLOCKS = [block for block in range(30) if block % 3 != 2]
-# Each waits for all that is in flight, and an emulated CPU takes its time.
-CHANGES = 3
 # What hangs, hangs for ever.
 LIMIT = 120
 
@@ -131,41 +125,6 @@ def nowait(stor, _devices):
             prepare(path)
             with quiet():
                 within(LIMIT, work, path, most)
-
-
-@test
-def frozen(stor, _devices):
-    """the backing's queue is frozen under polled I/O: it goes on"""
-    setting = pathlib.Path("/sys/block/stortest/queue/nr_requests")
-
-    def change(reads):
-        for number in range(CHANGES):
-            before = reads()
-            setting.write_text(str((64, 32)[number % 2]))
-            wait_until(lambda: reads() > before, "reads after a change", 60)
-
-    with volumes(stor, hw_queue_depth=64) as make:
-        for name, path in make.items():
-            note(name)
-            path = path()
-            disk = pathlib.Path("/sys/block", os.path.basename(path))
-
-            def reads(stat=disk / "stat"):
-                return int(stat.read_text().split()[0])
-            with quiet():
-                fio = Fio({"polled": {
-                    "ioengine": "io_uring", "hipri": 1, "rw": "read",
-                    "bs": "4k", "iodepth": 32, "iodepth_batch_submit": 16,
-                    "time_based": 1, "runtime": 600, "size": "1m"}},
-                    filename=path, direct=1)
-                try:
-                    begin = reads()
-                    wait_until(lambda: reads() > begin + 100, "some I/O", 120)
-                    with watched(change, reads) as process:
-                        process.wait(LIMIT * 20)
-                    check(fio.running(), "fio has ended")
-                finally:
-                    fio.kill()
 
 
 main(setup, clean)

@@ -12,6 +12,7 @@ import os
 import pathlib
 import random
 import tempfile
+import time
 import traceback
 
 from lib import keys
@@ -20,7 +21,8 @@ from lib.lower import mapped, multipath, null_blk
 from lib.stats import failures, stat
 from lib.stor import (Disk, MIB, call, clean, error_of, need, number_of,
                       one_of_each, pattern, run, settle, setup)
-from lib.tap import Skip, check, equal, main, note, test, wait_until
+from lib.tap import (Skip, check, equal, in_thread, main, note, test,
+                     wait_until)
 
 SCALE = int(os.environ.get("STOR_TEST_STACKS", "1"))
 LENGTH = 320 * MIB  # XFS wants no less than 300
@@ -262,6 +264,40 @@ def below_multipath(stor, _devices):
                     f"0 {176 * MIB // 512} multipath 2 queue_mode mq 0 1 1 "
                     "service-time 0 1 2 /dev/stor0 1 1") as path:
             verify(str(path))
+        no_errors(stor)
+        stor.delete(name="one")
+
+
+@test
+def below_multipath_locked(stor, _devices):
+    """request-based dm on a locked volume: no write ends before it is written"""
+    if os.path.exists("/sys/kernel/debug/kmemleak"):
+        raise Skip("the block layer itself complains on a debug kernel")
+    run("modprobe", "dm-service-time", check=False)
+    with null_blk(size=176, memory_backed=1), \
+            keys.key(pattern(1, 64)) as key:
+        stor.new("one", "/dev/stortest", key=key)
+        settle()
+        with mapped("stortest-paths",
+                    f"0 {176 * MIB // 512} multipath 2 queue_mode mq 0 1 1 "
+                    "service-time 0 1 2 /dev/stor0 1 1") as path, \
+                Disk(str(path)) as disk:
+            disk.write(0, pattern(1, MIB))
+            stor.lock("one", "hold")
+            joins = [in_thread(disk.write, at * 65536, pattern(at, 65536))
+                     for at in range(16)]
+            for join in joins:
+                wait_until(join.sleeps, "a write that waits")
+            # It is one thing to wait, and another to be done.
+            stor.gate(name="one")
+            time.sleep(1)
+            check(all(join.sleeps() for join in joins), "a write has ended")
+            stor.unlock("one")
+            for join in joins:
+                join()
+            for at in range(16):
+                equal(disk.read(at * 65536, 65536), pattern(at, 65536),
+                      f"write {at}")
         no_errors(stor)
         stor.delete(name="one")
 

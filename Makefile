@@ -17,7 +17,7 @@ help:
 	@echo 'make test      all tests; the last line counts them'
 	@echo '                 T=NAME   those whose name contains NAME'
 	@echo '                 T=--list the names'
-	@echo 'make test-full all of them, with whole sweeps and many rounds: some hours'
+	@echo 'make test-full all of them, with whole sweeps and many rounds: hours'
 	@echo 'make check     format, layers, shellcheck, generated files, Python: what takes seconds'
 	@echo 'make hook      have git run that before each commit in this clone'
 	@echo 'make test-debug  the selftests on a kernel that looks for errors by itself: KASAN,'

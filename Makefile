@@ -7,7 +7,7 @@
 #	make -C <kernel tree> M=$PWD modules
 
 .DEFAULT_GOAL := help
-.PHONY: help all module tools test test-debug lint demo shell
+.PHONY: help all module tools test test-full test-debug check hook lint demo shell
 .PHONY: bench bench-scaling bench-profile docs generate rust-project clean
 MAKEFLAGS += --no-print-directory
 
@@ -17,6 +17,9 @@ help:
 	@echo 'make test      all tests; the last line counts them'
 	@echo '                 T=NAME   those whose name contains NAME'
 	@echo '                 T=--list the names'
+	@echo 'make test-full all of them, with whole sweeps and many rounds: hours'
+	@echo 'make check     format, layers, shellcheck, generated files, Python: what takes seconds'
+	@echo 'make hook      have git run that before each commit in this clone'
 	@echo 'make test-debug  the selftests on a kernel that looks for errors by itself: KASAN,'
 	@echo '               lockdep, kmemleak, failing allocations; built once, in 35 minutes of CPU time'
 	@echo '                 T=NAME   one program of selftests/'
@@ -45,6 +48,16 @@ module tools:
 
 test:
 	@qemu-test/test $(T)
+
+test-full:
+	@qemu-test/test --full $(T)
+
+check:
+	@qemu-test/lab enter -- qemu-test/lib/check quick
+
+hook:
+	@git config core.hooksPath qemu-test/hooks
+	@echo 'git commit runs make check now; git config --unset core.hooksPath ends that'
 
 test-debug:
 	@qemu-test/test --kernel debug $(T)

@@ -10,10 +10,7 @@ use super::{
 };
 use crate::{
     front::{New, Volume},
-    io::{
-        disk::is_held_below,
-        lower::{level_above, MAX_LEVEL},
-    },
+    io::disk::{is_held_below, level_above, MAX_LEVEL},
     kapi::{
         bdev::{self, Backing, LookupError, OpenError},
         genl::notify,

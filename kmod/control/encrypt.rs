@@ -6,7 +6,7 @@ use super::message::c_string;
 use crate::{
     engine::EncryptionKey,
     front::{Encryption, EncryptionStatus, EngineStatus, KeyStatus, Volume},
-    io::lower::is_inline_below,
+    io::disk::is_inline_below,
     kapi::{
         bdev::Backing,
         cipher::{Key, KeyProof, Xts},

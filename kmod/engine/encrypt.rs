@@ -7,7 +7,7 @@ use super::Common;
 use crate::{
     io::{
         data::{Bounce, Data, Reserve},
-        request::Status,
+        pdu::Status,
         transform::Transform,
     },
     kapi::{

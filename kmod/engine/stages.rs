@@ -8,7 +8,8 @@ use crate::{
         edge::Engine,
         lower::Lower,
         park::Park,
-        request::{Op, Outcome, Request, Status},
+        pdu::{Op, Status},
+        request::{Outcome, Request},
         send::SubmitContext,
     },
     model::{

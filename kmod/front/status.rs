@@ -6,7 +6,7 @@ use super::encryption::Lock;
 use crate::{
     engine::Stages,
     io::{
-        disk::Owner,
+        queue::Owner,
         stat::{Counters, Stat, OPS},
         sysfs::File,
     },

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     engine::{self, Common, EncryptionKey, Stages},
     io::{
-        disk::{Disk, Params},
+        disk::{is_inline_below, level_above, Disk, Params},
         gate::GateError,
         limits::StackedLimits,
         lower::Lower,
@@ -158,7 +158,11 @@ impl Volume {
         let facts = Arc::new(facts, GFP_KERNEL)?;
         let logical_block_size = limits.logical_block_size();
         let physical_block_size = limits.physical_block_size();
-        let lower = Lower::new(backing, limits.max_segments(), is_inline);
+        let (level, inline) = (
+            level_above(&backing),
+            is_inline || is_inline_below(&backing),
+        );
+        let lower = Lower::new(backing, limits.max_segments(), level, inline);
         let lower = KBox::pin_init(lower, GFP_KERNEL)?;
         let owner = KBox::new(Shown(facts.clone()), GFP_KERNEL)?;
         let params = Params {

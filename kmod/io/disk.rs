@@ -6,7 +6,7 @@ use super::{
     edge::{Data, Engine, Handle},
     limits::StackedLimits,
     lower::Lower,
-    queue::{QueueData, Tags},
+    queue::{Owner, QueueData, Tags},
     stat::Stat,
     sysfs,
 };
@@ -35,15 +35,6 @@ use kernel::{
 const NEW: u32 = 0;
 const LIVE: u32 = 1;
 const GONE: u32 = 2;
-
-/// What the owner of a disk tells of it.
-pub(crate) trait Owner: Send + Sync {
-    /// Whether I/O to the disk waits for somebody to do something, as to unlock it.
-    fn holds(&self) -> bool;
-
-    /// Writes the value of a file in the folder `stor` of the disk's folder in sysfs. May sleep.
-    fn show(&self, what: sysfs::File, out: &mut dyn Write) -> core::fmt::Result;
-}
 
 /// What the block layer calls on our disks, beside their queues; by its address they are known.
 static FOPS: Fops = Fops(bindings::block_device_operations {
@@ -114,10 +105,19 @@ fn data_of(backing: &Backing) -> Option<&QueueData> {
     }
 }
 
-/// Where the requests of the disk that `backing` is, or is a partition of, are sent, if that is one
-/// of ours.
-pub(super) fn lower_of(backing: &Backing) -> Option<&Lower> {
-    data_of(backing).map(|data| &*data.lower)
+/// How many volumes may lie below a volume, each the backing of the next. Each takes a request of
+/// its own for each I/O, and looks for room on the stack; what lies between two volumes, dm say, is
+/// not looked through.
+pub(crate) const MAX_LEVEL: u32 = 4;
+
+/// How many volumes lie below a volume on `backing`.
+pub(crate) fn level_above(backing: &Backing) -> u32 {
+    data_of(backing).map_or(0, |data| data.lower.level() + 1)
+}
+
+/// Whether `backing` is a volume whose data is encrypted inline, or has one below it.
+pub(crate) fn is_inline_below(backing: &Backing) -> bool {
+    data_of(backing).is_some_and(|data| data.lower.is_inline())
 }
 
 /// Whether I/O to `backing` waits for the owner of a disk of ours to do something. What lies between

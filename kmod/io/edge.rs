@@ -10,13 +10,16 @@
 //! The engine is called once for a list of requests, not once for each.
 
 use super::{
+    end,
     lower::Lower,
-    queue::Requests,
+    pdu::{io, Status},
     request::{Outcome, Request},
     send::SubmitContext,
+    stat::{self, Stat},
+    trace,
 };
 use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull};
-use kernel::prelude::*;
+use kernel::{bindings, prelude::*};
 
 /// What becomes of the requests of one disk.
 pub(crate) trait Engine: Send + Sync + Sized + 'static {
@@ -33,6 +36,93 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
         request: Request<'a>,
         submit: &SubmitContext,
     ) -> Outcome<'a>;
+}
+
+/// A list of requests of one queue, on their way to the engine.
+pub(super) struct Requests<'a> {
+    /// Where they are counted.
+    stat: Option<&'a Stat>,
+    /// When they came, in ns, or 0.
+    now: u64,
+    /// The first of them.
+    next: *mut bindings::request,
+    /// Those that are to come again.
+    left: bindings::rq_list,
+}
+
+impl<'a> Requests<'a> {
+    /// A list that begins with `first`, and came at `now`, in ns, or 0.
+    ///
+    /// # Safety
+    ///
+    /// What is in the list was handed to us by the block layer, which gets back what is left of it.
+    /// `'a` does not outlive the queue.
+    #[inline(always)]
+    pub(super) unsafe fn new(
+        first: *mut bindings::request,
+        stat: Option<&'a Stat>,
+        now: u64,
+    ) -> Self {
+        Self {
+            stat,
+            now,
+            next: first,
+            left: bindings::rq_list {
+                head: core::ptr::null_mut(),
+                tail: core::ptr::null_mut(),
+            },
+        }
+    }
+
+    /// Those that are to come again, when all were passed on.
+    #[inline(always)]
+    pub(super) fn into_left(self) -> bindings::rq_list {
+        debug_assert!(self.next.is_null());
+        self.left
+    }
+
+    /// Calls `pass` with each, and does what it says.
+    #[inline(always)]
+    pub(super) fn each(&mut self, mut pass: impl FnMut(Request<'a>) -> Outcome<'a>) {
+        while let Some(rq) = NonNull::new(self.next) {
+            let raw = rq.as_ptr();
+            // SAFETY: What is in the list is valid, and was handed to us; it is taken off the list
+            // before it is passed on, which happens once; by the contract of `new()`.
+            unsafe {
+                self.next = *link(raw);
+                *link(raw) = core::ptr::null_mut();
+                let io = io(raw);
+                stat::begin(raw, io, self.stat, self.now);
+                trace::submit(raw);
+                let Some(request) = Request::from_raw(rq) else {
+                    end::fail(raw, Status::NOTSUPP);
+                    continue;
+                };
+                match pass(request) {
+                    Outcome::Sent(_) | Outcome::Parked(_) => {}
+                    Outcome::Again(request) => self.keep(request),
+                    Outcome::End(request, status) => end::fail(request.into_raw(), status),
+                }
+            }
+        }
+    }
+
+    /// Leaves a request in the list, to come again.
+    #[cold]
+    fn keep(&mut self, request: Request<'a>) {
+        // SAFETY: It was counted, and not started. It goes back to the block layer, in its list.
+        unsafe {
+            let io = request.io();
+            stat::take_back((*io).stat, (*io).op);
+            let raw = request.into_raw();
+            if self.left.tail.is_null() {
+                self.left.head = raw;
+            } else {
+                *link(self.left.tail) = raw;
+            }
+            self.left.tail = raw;
+        }
+    }
 }
 
 /// The functions of an engine.
@@ -138,4 +228,14 @@ impl Drop for Handle {
         // request is left and no `queue_rq()` runs.
         unsafe { (self.table.free)(self.data) }
     }
+}
+
+/// Where a request in a list has its successor.
+///
+/// # Safety
+///
+/// `rq` must be valid.
+pub(super) unsafe fn link(rq: *mut bindings::request) -> *mut *mut bindings::request {
+    // SAFETY: By the contract of this function; no reference is made.
+    unsafe { &raw mut (*rq).__bindgen_anon_1.rq_next }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     leg::NOWAIT,
-    request::{io, Status},
+    pdu::{io, Status},
     stat, trace,
 };
 use crate::kapi::sys::c;

@@ -2,7 +2,7 @@
 
 //! Legs: how their bios are made, and what they have of their requests.
 
-use super::request::{Op, Status};
+use super::pdu::{Op, Status};
 use kernel::bindings;
 
 /// Flags of a request that a lower bio inherits. Not among them: PREFLUSH, which the block layer

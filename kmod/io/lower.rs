@@ -2,24 +2,8 @@
 
 //! Where requests are sent.
 
-use super::disk::lower_of;
 use crate::kapi::{bdev::Backing, sys::c};
 use kernel::{bindings, error::to_result, prelude::*, types::Opaque};
-
-/// How many volumes may lie below a volume, each the backing of the next. Each takes a request of
-/// its own for each I/O, and looks for room on the stack; what lies between two volumes, dm say, is
-/// not looked through.
-pub(crate) const MAX_LEVEL: u32 = 4;
-
-/// How many volumes lie below a volume on `backing`.
-pub(crate) fn level_above(backing: &Backing) -> u32 {
-    lower_of(backing).map_or(0, |lower| lower.level + 1)
-}
-
-/// Whether `backing` is a volume whose data is encrypted inline, or has one below it.
-pub(crate) fn is_inline_below(backing: &Backing) -> bool {
-    lower_of(backing).is_some_and(|lower| lower.inline)
-}
 
 /// Where requests are sent: a backing, and what some of them need on their path there.
 ///
@@ -70,15 +54,15 @@ unsafe impl Send for Lower {}
 unsafe impl Sync for Lower {}
 
 impl Lower {
-    /// Prepares for requests of up to `max_segments` segments. May sleep.
+    /// Prepares for requests of up to `max_segments` segments, with so many volumes below; data is
+    /// encrypted `inline` here or there. May sleep.
     pub(crate) fn new(
         backing: Backing,
         max_segments: u16,
+        level: u32,
         inline: bool,
     ) -> impl PinInit<Self, Error> {
         let nr_bvecs = u32::from(max_segments);
-        let level = level_above(&backing);
-        let inline = inline || is_inline_below(&backing);
         try_pin_init!(Self {
             level,
             inline,
@@ -92,6 +76,16 @@ impl Lower {
     /// The device below.
     pub(crate) fn backing(&self) -> &Backing {
         &self.backing
+    }
+
+    /// How many volumes lie below, each the backing of the next.
+    pub(super) fn level(&self) -> u32 {
+        self.level
+    }
+
+    /// Whether data is encrypted inline, of this volume or of one below.
+    pub(super) fn is_inline(&self) -> bool {
+        self.inline
     }
 
     /// Most segments that a request may have.

@@ -3,14 +3,12 @@
 //! What is parked: I/O that waits for something that is not below, without a request.
 
 use super::{
-    request::{Op, Outcome, Request, Status},
+    pdu::{Op, Status},
+    request::{Outcome, Parked, Request},
     stat::{self, OPS},
 };
 use crate::kapi::sys::c;
 use kernel::{error::to_result, prelude::*, types::Opaque};
-
-/// A request was parked.
-pub(crate) struct Parked(());
 
 /// Where I/O of one volume waits. It holds no tag and no reference to the queue, so nobody waits for
 /// it but who has sent it; see `park.c`. What waits when this is dropped ends with an error.
@@ -65,7 +63,7 @@ impl Park {
             request.into_raw();
             stat::take_back(stat, op);
         }
-        Outcome::Parked(Parked(()))
+        Outcome::Parked(Parked::new())
     }
 
     /// Has I/O parked from now on.

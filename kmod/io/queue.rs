@@ -3,18 +3,16 @@
 //! The queues of a disk: their tags, and what the block layer calls with their requests.
 
 use super::{
-    disk::Owner,
-    edge::Handle,
-    end,
+    edge::{link, Handle, Requests},
     limits::online_cpus,
     lower::Lower,
-    request::{Outcome, Request, Status},
+    pdu::Status,
     send::{self, SubmitContext},
-    stat::{self, Stat},
-    trace,
+    stat::Stat,
+    sysfs,
 };
 use crate::kapi::{bdev::Backing, sys::c};
-use core::ptr::NonNull;
+use core::fmt::Write;
 use kernel::{
     bindings,
     error::to_result,
@@ -25,6 +23,15 @@ use kernel::{
 
 /// Requests that one hardware queue can have in flight.
 const QUEUE_DEPTH: u32 = 256;
+
+/// What the owner of a disk tells of it.
+pub(crate) trait Owner: Send + Sync {
+    /// Whether I/O to the disk waits for somebody to do something, as to unlock it.
+    fn holds(&self) -> bool;
+
+    /// Writes the value of a file in the folder `stor` of the disk's folder in sysfs. May sleep.
+    fn show(&self, what: sysfs::File, out: &mut dyn Write) -> core::fmt::Result;
+}
 
 /// What the queue, and the disk's `open()`, find behind their pointer.
 pub(super) struct QueueData {
@@ -38,64 +45,6 @@ pub(super) struct QueueData {
     pub(super) owner: KBox<dyn Owner>,
     /// Where they go.
     pub(super) lower: Pin<KBox<Lower>>,
-}
-
-/// A list of requests of one queue, on their way to the engine.
-pub(super) struct Requests<'a> {
-    /// Where they are counted.
-    stat: Option<&'a Stat>,
-    /// When they came, in ns, or 0.
-    now: u64,
-    /// The first of them.
-    next: *mut bindings::request,
-    /// Those that are to come again.
-    left: bindings::rq_list,
-}
-
-impl<'a> Requests<'a> {
-    /// Calls `pass` with each, and does what it says.
-    #[inline(always)]
-    pub(super) fn each(&mut self, mut pass: impl FnMut(Request<'a>) -> Outcome<'a>) {
-        while let Some(rq) = NonNull::new(self.next) {
-            let raw = rq.as_ptr();
-            // SAFETY: What is in the list is valid, and was handed to us; it is taken off the list
-            // before it is passed on, which happens once. `'a` does not outlive the queue, by who
-            // has made this.
-            unsafe {
-                self.next = *link(raw);
-                *link(raw) = core::ptr::null_mut();
-                let io = super::request::io(raw);
-                stat::begin(raw, io, self.stat, self.now);
-                trace::submit(raw);
-                let Some(request) = Request::from_raw(rq) else {
-                    end::fail(raw, Status::NOTSUPP);
-                    continue;
-                };
-                match pass(request) {
-                    Outcome::Sent(_) | Outcome::Parked(_) => {}
-                    Outcome::Again(request) => self.keep(request),
-                    Outcome::End(request, status) => end::fail(request.into_raw(), status),
-                }
-            }
-        }
-    }
-
-    /// Leaves a request in the list, to come again.
-    #[cold]
-    fn keep(&mut self, request: Request<'a>) {
-        // SAFETY: It was counted, and not started. It goes back to the block layer, in its list.
-        unsafe {
-            let io = request.io();
-            stat::take_back((*io).stat, (*io).op);
-            let raw = request.into_raw();
-            if self.left.tail.is_null() {
-                self.left.head = raw;
-            } else {
-                *link(self.left.tail) = raw;
-            }
-            self.left.tail = raw;
-        }
-    }
 }
 
 /// What the block layer calls on the queues of our disks.
@@ -133,21 +82,13 @@ unsafe fn pass(first: *mut bindings::request, nr: u32) -> bindings::rq_list {
     };
     let stat = data.stat.as_deref();
     let pass = |submit: &SubmitContext| {
-        let mut requests = Requests {
-            stat,
-            now: submit.now(),
-            next: first,
-            left: bindings::rq_list {
-                head: core::ptr::null_mut(),
-                tail: core::ptr::null_mut(),
-            },
-        };
+        // SAFETY: The list was handed to us, and the queue outlives its requests.
+        let mut requests = unsafe { Requests::new(first, stat, submit.now()) };
         let engine = &data.engine;
         // SAFETY: Data and table are of one handle. What requests borrow changes behind the gate
         // only, which waits for this to return and for these requests to end.
         unsafe { (engine.table.pass)(engine.data, &data.lower, &mut requests, submit) };
-        debug_assert!(requests.next.is_null());
-        requests.left
+        requests.into_left()
     };
     // SAFETY: By the contract of this function.
     unsafe { SubmitContext::run(q, nr, stat.is_some(), pass) }
@@ -275,14 +216,4 @@ impl Drop for Tags {
         // and in `Disk::new()`, tags are dropped after it.
         unsafe { bindings::blk_mq_free_tag_set(self.0.get()) }
     }
-}
-
-/// Where a request in a list has its successor.
-///
-/// # Safety
-///
-/// `rq` must be valid.
-unsafe fn link(rq: *mut bindings::request) -> *mut *mut bindings::request {
-    // SAFETY: By the contract of this function; no reference is made.
-    unsafe { &raw mut (*rq).__bindgen_anon_1.rq_next }
 }

@@ -14,7 +14,8 @@ use super::{
     end::{end, end_polled, note},
     leg::{clone_bio, new_bio, INHERITED, MIXED, NOWAIT, POLLED},
     lower::Lower,
-    request::{io, request, Op, Outcome, Request, Status, OP_MASK},
+    pdu::{io, request, Op, Status, OP_MASK},
+    request::{Outcome, Request, Sent},
     stat, trace,
     transform::{self, Transform},
 };
@@ -26,9 +27,6 @@ use kernel::{bindings, prelude::*, types::Opaque};
 
 /// Flags of a lower bio which say that its bytes were counted, or held back for, already.
 const ACCOUNTED: u16 = 1 << bindings::BIO_CGROUP_ACCT | 1 << bindings::BIO_BPS_THROTTLED;
-
-/// A request was sent.
-pub(crate) struct Sent(());
 
 /// Submit context: a task in `queue_rq()` or `queue_rqs()` that is ready to submit below.
 ///
@@ -217,7 +215,7 @@ impl<'a> Request<'a> {
                 }
                 bindings::blk_mq_start_request(self.into_raw());
                 c::stor_punt(leg, lower.punt());
-                return Outcome::Sent(Sent(()));
+                return Outcome::Sent(Sent::new());
             }
             (*leg).opf = opf;
             bindings::blk_mq_start_request(self.into_raw());
@@ -230,7 +228,7 @@ impl<'a> Request<'a> {
                 _ => c::stor_submit_leg(leg, submit.raw.get(), lower.punt()),
             }
         }
-        Outcome::Sent(Sent(()))
+        Outcome::Sent(Sent::new())
     }
 
     /// Makes the lower bio of a request that has no data, or that was merged of several bios; such

@@ -5,7 +5,7 @@
 //! Every CPU has counters of its own, so that counting takes no lock and writes to no memory that
 //! another CPU writes to.
 
-use super::request::{Status, OP_MASK};
+use super::pdu::{Status, OP_MASK};
 use crate::{
     kapi::sys::{c, uapi::*},
     model::histogram::{bucket, BUCKETS},

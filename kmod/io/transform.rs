@@ -8,7 +8,8 @@ use super::{
     end::{end, end_polled, note},
     leg::{new_bio, MIXED},
     lower::Lower,
-    request::{request, Request, Status, OP_MASK},
+    pdu::{request, Status, OP_MASK},
+    request::Request,
     stat::{self, Work},
     trace,
 };

@@ -12,6 +12,7 @@
 #include "io/io.h"
 #include "io/park.h"
 #include "io/poll.h"
+#include "io/scan.h"
 #include "io/softirq.h"
 #include "io/submit.h"
 #include "io/sysfs.h"

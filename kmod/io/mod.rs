@@ -8,7 +8,7 @@
 //! knows a table of functions only.
 //!
 //! Each C file stands beside what it belongs to: `submit.c` ([`send`]), `poll.c`, `softirq.c` and
-//! `bounce.c` ([`data`], [`transform`]), `park.c` ([`park`]), `gate.c` ([`gate`]), `stat.c`
+//! `bounce.c` ([`data`], [`transform`]), `park.c` ([`park`]), `gate.c` ([`gate`]), `scan.c` ([`disk`]), `stat.c`
 //! ([`stat`]), `sysfs.c` ([`sysfs`]). `io.h` has the PDU.
 
 pub(crate) mod data;
